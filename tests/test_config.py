@@ -1,0 +1,35 @@
+import pytest
+from xas_bluesky.config import Channels, load_settings
+from xas_bluesky.errors import SettingsError
+
+
+def test_a_channels_table_replaces_the_names_it_gives(tmp_path):
+    path = tmp_path / "beamline.toml"
+    path.write_text('[channels]\nenergy = "dcm_energy"\ni0 = "I0"\n')
+    assert load_settings(path).channels == Channels(energy="dcm_energy", i0="I0")
+    path.write_text("")
+    assert load_settings(path).channels.energy == "energy"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[channels\n", "not valid TOML.*line 1"),
+        ("[channels]\nio = 'I0'\n", r"channels.io: .*; the settings here are channels"),
+        ("[channels]\ni0 = ''\n", r"channels.i0"),
+        ("[channels]\ni0 = 5\n", r"channels.i0.*string"),
+        ("[channels]\ni0 = 'energy'\n", r"share one data key"),
+        ("[chanels]\n", r"chanels: .*; the settings here are channels"),
+    ],
+)
+def test_a_wrong_file_is_named_with_its_setting(tmp_path, text, message):
+    path = tmp_path / "beamline.toml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=message) as caught:
+        load_settings(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(SettingsError, match=r"none.toml: cannot be read"):
+        load_settings(tmp_path / "none.toml")

@@ -1,0 +1,1 @@
+"""Name the sample while its X-ray absorption spectrum is being measured."""

@@ -1,0 +1,53 @@
+"""Absorption edges by name: energy, core-hole width and atomic edge jump, from xraydb."""
+
+import functools
+from dataclasses import dataclass
+
+import xraydb
+
+from xas_bluesky.errors import EdgeError
+
+MEGABARN_PER_CM2 = 1e18
+AVOGADRO = 6.02214076e23
+JUMP_HALF_WIDTH = 50.0
+"""The jump is read this far (eV) below and above the edge, clear of the tabulated edge's own width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Name one absorption edge.
+
+    `absorber`: element symbol; `level`: "K", "L3", …; `energy` and core-hole `width` (full width at half maximum), eV;
+    `jump`: rise of the atomic photoabsorption cross-section at the edge, Mb (10⁻¹⁸ cm²) per atom (Elam's tables,
+    doi:10.1016/S0969-806X(01)00227-4).
+    """
+
+    absorber: str
+    level: str
+    energy: float
+    width: float
+    jump: float
+
+    def __str__(self) -> str:
+        return f"{self.absorber} {self.level}"
+
+
+@functools.cache
+def find_edge(name: str) -> Edge:
+    """Find the edge called `name`, an element and a level as in "S K" ("S_K" and "S-K" too).
+
+    Raises EdgeError when xraydb knows no such edge.
+    """
+    parts = name.replace("_", " ").replace("-", " ").split()
+    if len(parts) != 2:
+        raise EdgeError(f"edge {name!r}: expected an element and a level, as in 'S K'")
+    absorber, level = parts[0].capitalize(), parts[1].capitalize()
+    try:
+        found = xraydb.xray_edge(absorber, level)
+    except ValueError:
+        found = None
+    if found is None:
+        raise EdgeError(f"edge {name!r}: xraydb knows no such edge; give an element and a level, as in 'S K' or 'Cu K'")
+    below, above = xraydb.mu_elam(absorber, [found.energy - JUMP_HALF_WIDTH, found.energy + JUMP_HALF_WIDTH], kind="photo")
+    jump = float(above - below) * xraydb.atomic_mass(absorber) / AVOGADRO * MEGABARN_PER_CM2
+    return Edge(absorber, level, float(found.energy), float(xraydb.core_width(absorber, level)), jump)

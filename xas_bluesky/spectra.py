@@ -1,0 +1,115 @@
+"""Spectra as frozen values; energies in eV."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xas_bluesky.errors import SpectrumError
+
+Array = NDArray[np.float64]
+
+
+def _vector(name: str, values: object, length: int | None = None) -> Array:
+    array = np.array(values, dtype=np.float64)  # a copy: the value must not change with its source
+    if array.ndim != 1:
+        raise SpectrumError(f"{name}: got an array of shape {array.shape}, expected one dimension")
+    if length is not None and len(array) != length:
+        raise SpectrumError(f"{name}: got {len(array)} values, expected {length}, one per energy")
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """Hold one measured scan as recorded, points in time order.
+
+    `energy` (n,) eV, the readback of the mono. `channels`: name -> (n,), among i0, itrans, irefer, fluorescence (counts
+    over the dwell), mu (already reduced) and dwell (s). `metadata`: what the source says of the sample and edge.
+    """
+
+    energy: Array
+    channels: Mapping[str, Array]
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "energy", _vector("energy", self.energy))
+        checked = {name: _vector(name, values, len(self.energy)) for name, values in self.channels.items()}
+        object.__setattr__(self, "channels", checked)
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+
+@dataclass(frozen=True, slots=True)
+class Absorption:
+    """Hold raw absorption with its counting variance.
+
+    `energy` (n,) eV; `mu` (n,) in arbitrary units, offset and slope unknown; `variance` (n,), independent per point.
+    """
+
+    energy: Array
+    mu: Array
+    variance: Array
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "energy", _vector("energy", self.energy))
+        object.__setattr__(self, "mu", _vector("mu", self.mu, len(self.energy)))
+        object.__setattr__(self, "variance", _vector("variance", self.variance, len(self.energy)))
+
+    def __len__(self) -> int:
+        return len(self.energy)
+
+
+@dataclass(frozen=True, slots=True)
+class NormalizedSpectrum:
+    """Hold a complete scan, edge-step-normalized.
+
+    `energy` (n,) eV, increasing; `norm` (n,) pre-edge line removed, divided by the edge step; `flat` (n,) post-edge
+    curvature removed as well; `e0` eV; `edge_step` in units of the raw mu; `pre_edge`, `post_edge` (n,) fitted curves.
+    """
+
+    energy: Array
+    norm: Array
+    flat: Array
+    e0: float
+    edge_step: float
+    pre_edge: Array
+    post_edge: Array
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedSpectra:
+    """Hold the predicted spectra of n candidates at one edge, in units of the atomic edge jump.
+
+    `candidate` (n,) names; `energy` (m,) eV; `mean`, `std` (n, m); `factors` (n, r, m): the part of the error that is
+    correlated along energy, with covariance factorsᵀ·factors, counted in std² too; `ionization` (n,) eV; `supported`
+    (n,) False where the training set held no such absorber environment; `model`: the hash of the weights.
+    """
+
+    edge: str
+    candidate: tuple[str, ...]
+    energy: Array
+    mean: Array
+    std: Array
+    factors: Array
+    ionization: Array
+    supported: NDArray[np.bool_]
+    model: str
+
+    def __len__(self) -> int:
+        return len(self.candidate)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Hold a predictor's answer.
+
+    `population`: the kinds of spectra a sample on no list may have, `candidate` naming each kind; `rejected`: why each
+    candidate that is missing from `spectra` could not be predicted.
+    """
+
+    spectra: PredictedSpectra
+    population: PredictedSpectra
+    rejected: tuple[str, ...]
