@@ -1,0 +1,108 @@
+"""Measured spectra from XDI, csv and column files."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from xas_bluesky.errors import SpectrumError
+from xas_bluesky.files.table import Table, read_table
+from xas_bluesky.spectra import Array, Spectrum
+
+MIN_POINTS = 10
+"""A pre-edge line takes 3 points, a post-edge 5 and the rise between them 2."""
+LOWEST, HIGHEST = 20.0, 200_000.0
+"""X-ray energies, eV."""
+HIGHEST_KEV = 200.0
+"""Energies without a unit that stay below this may be keV."""
+UNITS = {"ev": 1.0, "kev": 1000.0}
+CHANNELS = {
+    "i0": "i0",
+    "itrans": "itrans",
+    "it": "itrans",
+    "irefer": "irefer",
+    "ir": "irefer",
+    "ifluor": "fluorescence",
+    "if": "fluorescence",
+    "fluorescence": "fluorescence",
+    "dwell": "dwell",
+    "counttime": "dwell",
+    "measurement_time": "dwell",
+}
+METADATA = {"element": "element.symbol", "edge": "element.edge", "sample": "sample.name"}
+
+
+def read_spectrum(path: str | Path) -> Spectrum:
+    """Read a measured spectrum from an XDI, csv or column file.
+
+    Columns are named by XDI fields (`# Column.2: i0`) or by a header line (`energy_eV,mu_raw`, with or without #); two
+    columns without names are energy and mu. Energies, eV or keV, increase; a scan measured downwards is turned round.
+    The raw channels are taken where the file has them, else mu. Metadata: element, edge, sample, where they are given.
+    Raises SpectrumError, naming file and line. Source: XAFS Data Interchange (doi:10.1088/1742-6596/712/1/012148).
+    """
+    table = read_table(Path(path))
+    energy = _read_energy(table)
+    channels = _find_channels(table)
+    if len(energy) < MIN_POINTS:
+        raise SpectrumError(f"{path}: {len(energy)} points, at least {MIN_POINTS} are needed; measure more")
+    order = _increasing(table, energy)
+    return Spectrum(
+        energy[order],
+        {name: table.read(position)[order] for name, position in channels.items()},
+        {name: table.fields[field] for name, field in METADATA.items() if table.fields.get(field)},
+    )
+
+
+def _read_energy(table: Table) -> Array:
+    position = table.find("energy")
+    if position is None and table.find("angle") is not None:
+        raise SpectrumError(f"{table.path}: the mono's angle is given instead of the energy; add a column energy in eV")
+    if position is None:
+        raise SpectrumError(f"{table.path}: no column energy among {_names(table)}; name it in the header")
+    energy, unit = table.read(position), table.columns[position].unit
+    if not unit and energy.max() < HIGHEST_KEV:
+        raise SpectrumError(
+            f"{table.path}:{table.lines[0]}: the energies ({energy[0]:g} …) look like keV, but the column has no unit; "
+            "add it, as in 'energy_keV' or '# Column.1: energy keV'"
+        )
+    if unit and unit not in UNITS:
+        raise SpectrumError(f"{table.path}: the energies are in {unit!r}; give them in eV or keV")
+    energy = energy * UNITS.get(unit, 1.0)
+    if not LOWEST <= energy.min() <= energy.max() <= HIGHEST:
+        raise SpectrumError(
+            f"{table.path}:{table.lines[0]}: {energy.min():g} to {energy.max():g} eV are no X-ray energies; correct "
+            "the unit, or give absolute energies"
+        )
+    return energy
+
+
+def _find_channels(table: Table) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for position, column in enumerate(table.columns):
+        if column.name in CHANNELS:
+            found.setdefault(CHANNELS[column.name], position)
+        elif re.match(r"x?mu|norm", column.name) and not column.name.endswith("refer"):
+            found.setdefault("mu", position)
+    if "i0" in found and ("itrans" in found or "fluorescence" in found):
+        return {name: position for name, position in found.items() if name != "mu"}
+    if "mu" in found:
+        return {name: position for name, position in found.items() if name in {"mu", "dwell"}}
+    raise SpectrumError(f"{table.path}: no absorption among the columns {_names(table)}; give i0 with itrans or ifluor, or mu")
+
+
+def _increasing(table: Table, energy: Array) -> slice:
+    """Give the order in which energies increase; raise SpectrumError when neither this way nor the other does it."""
+    order = slice(None, None, -1) if energy[-1] < energy[0] else slice(None)
+    steps = np.diff(energy) * (order.step or 1)
+    if (steps > 0).all():
+        return order
+    row = int(np.argmax(steps <= 0)) + 1
+    problem = "repeats that of" if steps[row - 1] == 0 else "turns back from"
+    raise SpectrumError(
+        f"{table.path}:{table.lines[row]}: the energy {energy[row]:g} eV {problem} line {table.lines[row - 1]} "
+        f"({energy[row - 1]:g} eV); sort the file by energy and merge repeated points"
+    )
+
+
+def _names(table: Table) -> str:
+    return ", ".join(column.name for column in table.columns if column.name) or "those without a name"
