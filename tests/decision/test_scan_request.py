@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from xas_bluesky.decision.scan_request import ScanRequest, regions
+from xas_bluesky.errors import SettingsError
+
+
+def test_regions_of_the_conventional_scan():
+    request = regions(2472.0, [-30, -10, 30, 45], [2, 0.2, 1], 1)
+    assert len(request) == 10 + 200 + 15 + 1
+    relative = request.energy - 2472.0
+    assert np.allclose(relative[:11], np.arange(-30, -9, 2))
+    assert np.allclose(relative[10:211], np.linspace(-10, 30, 201))
+    assert np.allclose(relative[210:], np.arange(30, 46))
+    assert np.all(request.dwell == 1.0)
+
+
+def test_each_region_has_its_time_and_the_bound_belongs_to_the_region_above():
+    request = regions(7112.0, [-20, 0, 10], [10, 5], [0.5, 2])
+    assert (request.energy - 7112.0).tolist() == [-20, -10, 0, 5, 10]
+    assert request.dwell.tolist() == [0.5, 0.5, 2, 2, 2]
+
+
+def test_a_step_that_does_not_divide_its_region_ends_with_a_shorter_one():
+    assert np.allclose(regions(100.0, [0, 1], [0.4], 1).energy, [100, 100.4, 100.8, 101])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "steps", "times", "message"),
+    [
+        ([-30, 30], [1, 1], 1, r"2 bounds, 2 steps and 2 times"),
+        ([-30, 0, 30], [1, 1], [1, 1, 1], r"3 bounds, 2 steps and 3 times"),
+        ([0], [], 1, r"1 bounds, 0 steps"),
+        ([-30, 30, 30], [1, 1], 1, r"must increase"),
+        ([-30, 30], [0], 1, r"steps \[0.0\] must be positive"),
+        ([-30, 30], [1], -1, r"times \[-1.0\] must be positive"),
+        ([-30, float("nan")], [1], 1, r"bounds .* finite"),
+        (["-30", "12k"], [1], 1, r"bounds .* must be numbers"),
+    ],
+)
+def test_wrong_regions_are_named(bounds, steps, times, message):
+    with pytest.raises(SettingsError, match=message):
+        regions(2472.0, bounds, steps, times)
+
+
+@pytest.mark.parametrize(
+    ("energy", "dwell", "message"),
+    [
+        ([], [], "at least one"),
+        ([1, 2], [1], "one dwell per energy"),
+        ([2, 1], [1, 1], "increasing"),
+        ([1, 1], [1, 1], "increasing"),
+        ([-1, 1], [1, 1], "positive"),
+        ([1, np.inf], [1, 1], "finite"),
+        ([1, 2], [1, 0], "dwell"),
+        ([1, 2], [1, np.nan], "dwell"),
+    ],
+)
+def test_wrong_requests_are_refused(energy, dwell, message):
+    with pytest.raises(SettingsError, match=message):
+        ScanRequest(energy, dwell)
+
+
+def test_a_request_does_not_change_with_its_source():
+    energy = np.array([1.0, 2.0])
+    request = ScanRequest(energy, np.ones(2))
+    energy[0] = 99.0
+    assert request.energy[0] == 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        request.energy[0] = 5.0

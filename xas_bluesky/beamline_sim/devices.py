@@ -1,0 +1,147 @@
+"""Ophyd devices of the simulated beamline: monochromator, dwell time, scaler, and the clock they share."""
+
+import math
+import threading
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from numpy.random import Generator
+from ophyd import Component, Device, Kind, Signal
+from ophyd.status import DeviceStatus
+
+from xas_bluesky.errors import SettingsError
+
+READ_ONLY = {"write_access": False}
+
+
+class Clock:
+    """Count simulated seconds, and let `time_scale` wall seconds pass for each of them."""
+
+    def __init__(self, time_scale: float) -> None:
+        self.elapsed = 0.0
+        self._time_scale = time_scale
+
+    def spend(self, seconds: float, then: Callable[[], None]) -> None:
+        """Let simulated `seconds` pass, then call `then`: before returning when the time scale is 0."""
+
+        def finish() -> None:
+            self.elapsed += seconds
+            then()
+
+        if self._time_scale == 0:
+            finish()
+            return
+        timer = threading.Timer(seconds * self._time_scale, finish)
+        timer.daemon = True
+        timer.start()
+
+
+def _number(signal: Signal) -> float:
+    return float(cast(float, signal.get()))
+
+
+class Monochromator(Device):
+    """Move the photon energy (eV).
+
+    The readback, which the user sees, misses the setpoint by a small random deviation, drawn anew for each move. A move
+    to where the setpoint already is takes no time and changes nothing.
+    """
+
+    readback = Component(Signal, value=0.0, kind=Kind.hinted, metadata=READ_ONLY)
+    setpoint = Component(Signal, value=0.0, kind=Kind.normal, metadata=READ_ONLY)
+
+    def __init__(
+        self, name: str, *, clock: Clock, start: float, speed: float, settle: float, deviation: float, noise: Generator
+    ) -> None:
+        super().__init__(name=name)
+        self.readback.name = name
+        self.readback.put(start, force=True)
+        self.setpoint.put(start, force=True)
+        self._clock, self._speed, self._settle = clock, speed, settle
+        self._deviation, self._noise = deviation, noise
+
+    @property
+    def position(self) -> float:
+        """Return the readback (eV)."""
+        return _number(self.readback)
+
+    def set(self, energy: float) -> DeviceStatus:
+        """Start a move to `energy` (eV); raises SettingsError when it is not a positive number."""
+        if not (math.isfinite(energy) and energy > 0):
+            raise SettingsError(f"{self.name}: got {energy!r}, expected a positive energy in eV")
+        target = float(energy)
+        status = DeviceStatus(self)
+        distance = abs(target - _number(self.setpoint))
+        if distance == 0:
+            status.set_finished()
+            return status
+        self.setpoint.put(target, force=True)
+
+        def arrive() -> None:
+            self.readback.put(target + self._deviation * float(self._noise.standard_normal()), force=True)
+            status.set_finished()
+
+        self._clock.spend(distance / self._speed + self._settle, arrive)
+        return status
+
+
+class DwellTime(Device):
+    """Set the counting time per point (s)."""
+
+    seconds = Component(Signal, value=1.0, kind=Kind.normal, metadata=READ_ONLY)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.seconds.name = name
+
+    def set(self, seconds: float) -> DeviceStatus:
+        """Count for `seconds` from now on; raises SettingsError when that is not a positive number."""
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise SettingsError(f"{self.name}: got {seconds!r}, expected a positive number of seconds")
+        self.seconds.put(float(seconds), force=True)
+        status = DeviceStatus(self)
+        status.set_finished()
+        return status
+
+
+class Scaler(Device):
+    """Count for one dwell time.
+
+    `expose`: (start, seconds on the simulated clock) -> counts by channel. A channel's data key is its bare name.
+    """
+
+    def __init__(
+        self, name: str, *, clock: Clock, dwell: DwellTime, expose: Callable[[float, float], Mapping[str, int]]
+    ) -> None:
+        super().__init__(name=name)
+        for channel in self.component_names:
+            getattr(self, channel).name = channel
+        self._clock, self._dwell, self._expose = clock, dwell, expose
+
+    def trigger(self) -> DeviceStatus:
+        """Count for the dwell time."""
+        status = DeviceStatus(self)
+        start, seconds = self._clock.elapsed, _number(self._dwell.seconds)
+
+        def finish() -> None:
+            for channel, counts in self._expose(start, seconds).items():
+                getattr(self, channel).put(counts, force=True)
+            status.set_finished()
+
+        self._clock.spend(seconds, finish)
+        return status
+
+
+class FluorescenceScaler(Scaler):
+    """Count the incident beam and the sample's fluorescence."""
+
+    i0 = Component(Signal, value=0, kind=Kind.hinted, metadata=READ_ONLY)
+    fluorescence = Component(Signal, value=0, kind=Kind.hinted, metadata=READ_ONLY)
+
+
+class TransmissionScaler(Scaler):
+    """Count the beam before the sample, behind it, and behind the reference foil."""
+
+    i0 = Component(Signal, value=0, kind=Kind.hinted, metadata=READ_ONLY)
+    itrans = Component(Signal, value=0, kind=Kind.hinted, metadata=READ_ONLY)
+    irefer = Component(Signal, value=0, kind=Kind.hinted, metadata=READ_ONLY)
