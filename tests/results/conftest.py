@@ -1,0 +1,78 @@
+"""One record to save, and catalogs that other processes own."""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from xas_bluesky.comparison import Group, Ranked
+from xas_bluesky.results import AnalysisRecord, DecisionStep
+from xas_bluesky.spectra import PredictedSpectra
+
+CANDIDATES = ("methionine sulfone", "dimethyl sulfone (98.5 %)", "cysteine")
+
+
+@pytest.fixture(scope="session")
+def record() -> AnalysisRecord:
+    rng = np.random.default_rng(7)
+    energy = np.linspace(2465.0, 2495.0, 61)
+    predicted = PredictedSpectra(
+        edge="S K",
+        candidate=CANDIDATES,
+        energy=energy,
+        mean=rng.random((3, 61)),
+        std=rng.random((3, 61)),
+        factors=rng.random((3, 2, 61)),
+        ionization=np.array([2480.1, 2480.3, 2475.9]),
+        supported=np.array([True, False, True]),
+        model="5f3a",
+    )
+    return AnalysisRecord(
+        raw_uid="0ab9d6a4-0b9f-4d55-9a06-3c1c3f1d5a11",
+        sample="supplement, lot 3",
+        ranking=(
+            Ranked("methionine sulfone", 0.56, 0, -1.25),
+            Ranked("dimethyl sulfone (98.5 %)", 0.41, 0, -1.5),
+            Ranked("cysteine", 0.01, 1, 0.25),
+        ),
+        groups=(
+            Group(("methionine sulfone", "dimethyl sulfone (98.5 %)"), 0.97),
+            Group(("cysteine",), 0.01),
+        ),
+        none_of_these=0.02,
+        stop_reason="one group above 0.95",
+        seed=3,
+        points=14,
+        seconds=31.5,
+        photons=4.2e9,
+        points_conventional=223,
+        seconds_conventional=290.0,
+        photons_conventional=8.9e10,
+        decisions=(
+            DecisionStep(1.0, (2470.0, 2475.5), (1.0, 0.5), (0.4, 0.35, 0.2), 0.05, "most information per second"),
+            DecisionStep(2.5, (2480.25,), (2.0,), (0.56, 0.41, 0.01), 0.02, "most information per second"),
+            DecisionStep(3.0, (), (), (0.56, 0.41, 0.01), 0.02, "one group above 0.95"),
+        ),
+        predicted=predicted,
+        time=1.8e9,
+    )
+
+
+@pytest.fixture
+def in_process() -> Iterator[Callable[[str, Path], "subprocess.Popen[str]"]]:
+    """Run code in another process, with `folder` set; its stdin stays open until the test ends."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(code: str, folder: Path) -> "subprocess.Popen[str]":
+        script = f"import json, sys\nfrom xas_bluesky.results import open_catalog\nfolder = {str(folder)!r}\n"
+        command = [sys.executable, "-c", script + textwrap.dedent(code)]
+        started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()

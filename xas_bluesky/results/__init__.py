@@ -1,0 +1,13 @@
+"""What was measured and found, in Tiled: raw runs, and analysis records beside them."""
+
+from xas_bluesky.results.catalog import Catalog, open_catalog
+from xas_bluesky.results.records import AnalysisRecord, DecisionStep
+from xas_bluesky.results.writer import RunWriter
+
+__all__ = [
+    "AnalysisRecord",
+    "Catalog",
+    "DecisionStep",
+    "RunWriter",
+    "open_catalog",
+]
