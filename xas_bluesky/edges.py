@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import xraydb
 
@@ -50,4 +51,5 @@ def find_edge(name: str) -> Edge:
         raise EdgeError(f"edge {name!r}: xraydb knows no such edge; give an element and a level, as in 'S K' or 'Cu K'")
     below, above = xraydb.mu_elam(absorber, [found.energy - JUMP_HALF_WIDTH, found.energy + JUMP_HALF_WIDTH], kind="photo")
     jump = float(above - below) * xraydb.atomic_mass(absorber) / AVOGADRO * MEGABARN_PER_CM2
-    return Edge(absorber, level, float(found.energy), float(xraydb.core_width(absorber, level)), jump)
+    width: Any = xraydb.core_width(absorber, level)
+    return Edge(absorber, level, float(found.energy), float(width), jump)

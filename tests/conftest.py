@@ -1,0 +1,100 @@
+"""Made-up molecules at the S K-edge: Gaussian white lines on an atomic step, predicted as a model would predict them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+
+from xas_bluesky.candidates import Candidate
+from xas_bluesky.comparison import Gap
+from xas_bluesky.edges import find_edge
+from xas_bluesky.results import Catalog, open_catalog
+from xas_bluesky.spectra import Array, PredictedSpectra, Prediction
+
+EDGE = find_edge("S K")
+PREDICTED_ENERGY = np.arange(2465.0, 2495.0, 0.2)
+IONIZATION = 2482.0
+FWHM = 2 * np.sqrt(2 * np.log(2))
+
+Peaks = Sequence[tuple[float, float]]
+"""White lines as (energy / eV, area / eV)."""
+
+
+def spectrum(energy: Array, peaks: Peaks, width: float = 1.0) -> Array:
+    """White lines and a step of full width at half maximum `width` (eV)."""
+    sigma = width / FWHM
+    lines = [area * np.exp(-0.5 * ((energy - at) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi)) for at, area in peaks]
+    return ndtr((energy - IONIZATION) / sigma) + sum(lines)
+
+
+def predict(molecules: Mapping[str, Peaks], error: float = 0.05, unsupported: Sequence[str] = ()) -> PredictedSpectra:
+    """Predictions that are right up to `error`, in the lines' strength and position."""
+    mean = np.array([spectrum(PREDICTED_ENERGY, peaks) for peaks in molecules.values()])
+    factors = error * np.stack([mean, np.gradient(mean, PREDICTED_ENERGY, axis=1)], axis=1)
+    return PredictedSpectra(
+        edge="S K",
+        candidate=tuple(molecules),
+        energy=PREDICTED_ENERGY,
+        mean=mean,
+        std=np.sqrt((factors**2).sum(axis=1)),
+        factors=factors,
+        ionization=np.full(len(mean), IONIZATION),
+        supported=np.array([name not in unsupported for name in molecules]),
+        model="synthetic",
+    )
+
+
+THIOL, SULFOXIDE, SULFONE = [(2472.5, 3.0)], [(2476.0, 4.0)], [(2480.0, 6.0)]
+KINDS = {"kind of thiol": THIOL, "kind of sulfone": SULFONE, "kind of sulfide": [(2470.0, 3.0), (2477.5, 3.0)]}
+
+
+@dataclass
+class Laboratory:
+    """Candidates, their predictions, and the samples they would be; a predictor for tests.
+
+    The gap's strength and position errors are those of `predict`, so nothing here depends on the fitted gap.
+    """
+
+    molecules: Mapping[str, Peaks]
+    gap: Gap = field(default_factory=Gap)
+    rejected: tuple[str, ...] = ()
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def prediction(self) -> Prediction:
+        return Prediction(predict(self.molecules), predict(KINDS, error=0.2), self.rejected)
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        return [Candidate(name, "S") for name in self.molecules]
+
+    def sample(self, peaks: str | Peaks, width: float = 1.8) -> Callable[[Array], Array]:
+        """Absorption of a molecule as it would be measured: broadened, and shifted as theory is."""
+        found = self.molecules[peaks] if isinstance(peaks, str) else peaks
+        return lambda energy: spectrum(np.asarray(energy) - self.gap.shift, found, width)
+
+    def predict(self, candidates: Sequence[Candidate], edge: str) -> Prediction:
+        self.asked.append(edge)
+        assert [candidate.name for candidate in candidates] == list(self.molecules)
+        return self.prediction
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def make_laboratory() -> Callable[..., Laboratory]:
+    return Laboratory
+
+
+@pytest.fixture
+def laboratory() -> Laboratory:
+    return Laboratory({"thiol": THIOL, "sulfoxide": SULFOXIDE, "sulfone": SULFONE})
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+    """A real catalog; a process runs the server of one at a time."""
+    with open_catalog(tmp_path_factory.mktemp("beamline") / "catalog") as opened:
+        yield opened
