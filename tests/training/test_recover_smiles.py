@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rdkit import Chem
+
 from xas_bluesky.errors import CandidateError
 from xas_bluesky.training.recover_smiles import bonding_class, oxidize, same_molecule_key, split_oxide_name
 

@@ -3,6 +3,7 @@ from collections import Counter
 
 import pytest
 from rdkit import Chem
+
 from xas_bluesky.errors import CandidateError
 from xas_bluesky.training.split import split
 
