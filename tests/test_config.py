@@ -1,4 +1,5 @@
 import pytest
+
 from xas_bluesky.config import Channels, load_settings
 from xas_bluesky.errors import SettingsError
 

@@ -2,8 +2,9 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-import xas_bluesky.beamline_sim
 from bluesky import RunEngine
+
+import xas_bluesky.beamline_sim
 from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
 from xas_bluesky.decision.scan_request import ScanRequest, regions
 from xas_bluesky.documents import Collector

@@ -2,6 +2,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
 from xas_bluesky.errors import SettingsError
 

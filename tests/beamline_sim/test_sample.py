@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from xas_bluesky.beamline_sim import broadened, mu_of_energy
 from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SpectrumError

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from xas_bluesky.beamline_sim import BeamlineSettings
 from xas_bluesky.errors import SettingsError
 

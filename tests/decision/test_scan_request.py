@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from xas_bluesky.decision.scan_request import ScanRequest, regions
+
+from xas_bluesky.decision.scan_request import ScanRequest, regions, widest_gaps
 from xas_bluesky.errors import SettingsError
 
 
@@ -67,3 +68,41 @@ def test_a_request_does_not_change_with_its_source():
     assert request.energy[0] == 1.0
     with pytest.raises(ValueError, match="read-only"):
         request.energy[0] = 5.0
+
+
+SCAN = ScanRequest(np.arange(100.0, 111.0), np.arange(1.0, 12.0))
+
+
+def test_widest_gaps_are_farthest_from_what_was_measured_and_from_each_other():
+    chosen = widest_gaps(SCAN, [100.0, 110.0], 3)
+    assert chosen is not None
+    assert chosen.energy[1] == 105.0
+    assert chosen.dwell[1] == 6.0
+    assert chosen.energy[0] in (102.0, 103.0)
+    assert chosen.energy[2] in (107.0, 108.0)
+
+
+def test_a_readback_near_its_setpoint_is_no_gap():
+    assert widest_gaps(SCAN, (SCAN.energy + 0.03).tolist(), 3) is None
+    rest = widest_gaps(SCAN, (SCAN.energy[:-1] - 0.03).tolist(), 3)
+    assert rest is not None
+    assert rest.energy.tolist() == [110.0]
+
+
+def test_gaps_are_filled_until_the_scan_is_complete():
+    measured: list[float] = []
+    while (request := widest_gaps(SCAN, measured, 4)) is not None:
+        assert 1 <= len(request) <= 4
+        measured.extend(request.energy)
+    assert sorted(measured) == SCAN.energy.tolist()
+
+
+def test_nothing_measured_leaves_the_whole_scan():
+    whole = widest_gaps(SCAN, [], 99)
+    assert whole is not None
+    assert np.array_equal(whole.energy, SCAN.energy)
+    assert np.array_equal(whole.dwell, SCAN.dwell)
+
+
+def test_no_points_are_no_request():
+    assert widest_gaps(SCAN, [], 0) is None

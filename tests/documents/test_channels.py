@@ -1,4 +1,5 @@
 import pytest
+
 import xas_bluesky.documents
 from xas_bluesky.config import Channels
 from xas_bluesky.documents import find_channels

@@ -7,6 +7,7 @@ from bluesky import RunEngine
 from bluesky.plans import count
 from ophyd import Signal
 from ophyd.sim import SynSignal
+
 from xas_bluesky.beamline_sim import SimulatedBeamline
 from xas_bluesky.config import Channels
 from xas_bluesky.decision.scan_request import ScanRequest

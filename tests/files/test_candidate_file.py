@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.errors import CandidateError
 from xas_bluesky.files import read_candidates

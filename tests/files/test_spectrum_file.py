@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import xas_bluesky.files
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.files import read_spectrum

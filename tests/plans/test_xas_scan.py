@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from bluesky import RunEngine
+
 from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
 from xas_bluesky.config import Channels
 from xas_bluesky.decision.scan_request import ScanRequest, regions

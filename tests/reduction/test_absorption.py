@@ -2,6 +2,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+
 import xas_bluesky.reduction
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.reduction import Signal, absorption

@@ -3,6 +3,7 @@ from importlib.resources import as_file, files
 import numpy as np
 import pytest
 from larch.xafs import find_e0 as larch_find_e0
+
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.files import read_spectrum
 from xas_bluesky.reduction import find_e0

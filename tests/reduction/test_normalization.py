@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from larch import Group
 from larch.xafs import pre_edge
+
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.files import read_spectrum
 from xas_bluesky.reduction import absorption, normalize

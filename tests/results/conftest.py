@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from xas_bluesky.comparison import Group, Ranked
 from xas_bluesky.results import AnalysisRecord, DecisionStep
 from xas_bluesky.spectra import PredictedSpectra

@@ -12,6 +12,7 @@ import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
 from ophyd.sim import SynSignal
+
 from xas_bluesky.errors import CatalogError, EdgeError, SettingsError
 from xas_bluesky.results import open_catalog
 

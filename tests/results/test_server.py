@@ -2,6 +2,7 @@ import json
 import os
 
 import pytest
+
 from xas_bluesky.errors import CatalogError
 from xas_bluesky.results import open_catalog
 

@@ -6,6 +6,7 @@ from bluesky import RunEngine
 from bluesky.plans import count
 from event_model import sanitize_doc, unpack_event_page
 from ophyd.sim import SynSignal
+
 from xas_bluesky.results import open_catalog
 
 

@@ -1,0 +1,11 @@
+"""The RunEngine, and the catalog that keeps what it measures."""
+
+import os
+
+from bluesky import RunEngine
+
+from xas_bluesky.results import open_catalog
+
+RE = RunEngine({})
+catalog = open_catalog(os.environ.get("XAS_BLUESKY_CATALOG", "runs"))
+RE.subscribe(catalog.writer())

@@ -1,0 +1,198 @@
+"""The command line: one command per verb."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+from xas_bluesky.errors import XASError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Candidates = Annotated[Path, typer.Argument(help=".smi, or .csv with the columns name and smiles")]
+CandidatesOption = Annotated[Path, typer.Option("--candidates", help=".smi, or .csv with the columns name and smiles")]
+SpectrumFile = Annotated[Path, typer.Argument(help="XDI, csv with energy_eV and mu_raw, or two columns")]
+Edge = Annotated[str, typer.Option(help='the absorption edge, as in "S K"')]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+CatalogPlace = Annotated[str, typer.Option("--catalog", help="a folder, or the URL of a Tiled server")]
+
+DEFAULT_CATALOG = "runs"
+
+
+Parameters = ParamSpec("Parameters")
+
+
+def explained(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Turn this package's errors into one sentence and exit code 2."""
+
+    @wraps(command)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except XASError as error:
+            print(f"xas-bluesky: {error}", file=sys.stderr)
+            raise typer.Exit(2) from error
+
+    return run
+
+
+@app.command()
+@explained
+def predict(
+    candidates: Candidates,
+    edge: Edge,
+    output: Annotated[Path, typer.Option("-o", help="npz to write")],
+    as_json: AsJson = False,
+) -> None:
+    """Predict the candidates' spectra, with their standard deviations."""
+    import numpy as np
+
+    from xas_bluesky.files import read_candidates
+    from xas_bluesky.predictor_client import LocalPredictor
+    from xas_bluesky.session import warnings_of
+
+    with LocalPredictor() as predictor:
+        prediction = predictor.predict(read_candidates(candidates), edge)
+    spectra = prediction.spectra
+    arrays = {"energy": spectra.energy, "mean": spectra.mean, "std": spectra.std, "candidate": np.array(spectra.candidate)}
+    _writing(output, lambda: np.savez_compressed(output, allow_pickle=False, **arrays))
+    _warn(warnings_of(prediction))
+    found = {
+        "output": str(output),
+        "candidates": list(spectra.candidate),
+        "warnings": warnings_of(prediction),
+        "model": spectra.model,
+    }
+    _show(found, as_json, f"{len(spectra)} spectra written to {output}")
+
+
+@app.command()
+@explained
+def identify(spectrum: SpectrumFile, candidates: CandidatesOption, edge: Edge, as_json: AsJson = False) -> None:
+    """Identify a measured spectrum among candidates, or none of them."""
+    from xas_bluesky.comparison import Gap, identify, make_hypotheses
+    from xas_bluesky.edges import find_edge
+    from xas_bluesky.files import read_candidates, read_spectrum
+    from xas_bluesky.predictor_client import LocalPredictor
+    from xas_bluesky.reduction import absorption
+    from xas_bluesky.report import answer_table
+    from xas_bluesky.session import warnings_of
+
+    measured = absorption(read_spectrum(spectrum))
+    energy = find_edge(edge).energy
+    with LocalPredictor() as predictor:
+        prediction = predictor.predict(read_candidates(candidates), edge)
+    answer = identify(measured, make_hypotheses(prediction.spectra, prediction.population, Gap.load(), energy))
+    _warn(warnings_of(prediction))
+    _show({**asdict(answer), "warnings": warnings_of(prediction)}, as_json, answer_table(answer))
+
+
+@app.command()
+@explained
+def simulate(
+    spectrum: SpectrumFile,
+    candidates: CandidatesOption,
+    edge: Edge,
+    catalog: CatalogPlace = DEFAULT_CATALOG,
+    seed: Annotated[int, typer.Option(min=0, help="of the simulated noise")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Measure a known spectrum on the simulated beamline, steered by the agent."""
+    from xas_bluesky.beamline_sim import BeamlineSettings
+    from xas_bluesky.files import read_candidates, read_spectrum
+    from xas_bluesky.predictor_client import LocalPredictor
+    from xas_bluesky.report import outcome_report
+    from xas_bluesky.results import open_catalog
+    from xas_bluesky.simulation import simulate
+
+    known, listed, settings = read_spectrum(spectrum), read_candidates(candidates), BeamlineSettings(seed=seed)
+    with LocalPredictor() as predictor, open_catalog(catalog) as opened:
+        outcome = simulate(known, listed, edge, spectrum.stem, predictor, opened, settings=settings)
+        command = opened.query_command()
+    found = outcome.to_json()
+    _warn(found["warnings"])
+    _show(found, as_json, outcome_report(outcome, command))
+
+
+@app.command()
+@explained
+def results(
+    catalog: CatalogPlace = DEFAULT_CATALOG,
+    sample: Annotated[str | None, typer.Option(help="only this sample")] = None,
+    candidate: Annotated[str | None, typer.Option(help="only records that rank this candidate")] = None,
+    min_probability: Annotated[float | None, typer.Option(help="of the candidate, or of the best one")] = None,
+    edge: Annotated[str | None, typer.Option(help='only this edge, as in "S K"')] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what the catalog holds, newest first."""
+    from xas_bluesky.report import results_table
+    from xas_bluesky.results import open_catalog
+
+    with open_catalog(catalog, create=False) as opened:
+        found = opened.search(sample=sample, candidate=candidate, min_probability=min_probability, edge=edge)
+    _show({"results": found}, as_json, results_table(found))
+
+
+@app.command()
+@explained
+def demo(
+    catalog: CatalogPlace = "demo/catalog",
+    output: Annotated[Path, typer.Option("-o", help="the picture to write")] = Path("demo/demo.png"),
+    as_json: AsJson = False,
+) -> None:
+    """Show the whole: what has become of the sulfur in a sample that is methionine sulfone."""
+    from xas_bluesky.demo import run_demo
+
+    run_demo(catalog, output, as_json)
+
+
+@app.command()
+@explained
+def train(
+    config: Annotated[Path, typer.Argument(help="TOML: edge, output, networks, epochs, …")], as_json: AsJson = False
+) -> None:
+    """Train a model and write it with its figures."""
+    from xas_bluesky.training.fit import TrainingSettings, train
+
+    figures = train(TrainingSettings.read(config), f"xas-bluesky train {config}")
+    _show(figures, as_json, "\n".join(f"{name}: {value:g}" for name, value in figures.items()))
+
+
+def main() -> None:
+    """Run the command line."""
+    logging.basicConfig(level=logging.WARNING, format="xas-bluesky: %(message)s")
+    app()
+
+
+def _show(found: dict[str, Any], as_json: bool, else_show: object) -> None:
+    if as_json:
+        print(json.dumps(found))
+    else:
+        from rich.console import Console
+
+        Console().print(else_show)
+
+
+def _warn(warnings: list[str]) -> None:
+    for warning in warnings:
+        print(f"xas-bluesky: warning: {warning}", file=sys.stderr)
+
+
+def _writing(path: Path, write: Callable[[], object]) -> None:
+    from xas_bluesky.errors import SettingsError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written ({error}); name another output") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Answers as a person reads them in a terminal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from xas_bluesky.agent import Step
+from xas_bluesky.comparison import Identification
+from xas_bluesky.session import Outcome
+
+SHOWN = 8
+
+
+def answer_table(answer: Identification, title: str = "") -> RenderableType:
+    """Return the leading candidates and the groups as a table."""
+    table = Table("candidate", "probability", "energy shift / eV", "cannot be told apart from", title=title or None)
+    for ranked in answer.ranking[:SHOWN]:
+        others = [name for name in answer.groups[ranked.group].members if name != ranked.candidate]
+        table.add_row(ranked.candidate, f"{ranked.probability:.3f}", f"{ranked.energy_shift:+.2f}", ", ".join(others) or "–")
+    if len(answer.ranking) > SHOWN:
+        rest = sum(ranked.probability for ranked in answer.ranking[SHOWN:])
+        table.add_row(f"{len(answer.ranking) - SHOWN} more", f"{rest:.3f}", "", "")
+    table.add_row("none of these", f"{answer.none_of_these:.3f}", "", "", style="italic")
+    return table
+
+
+def step_table(step: Step) -> RenderableType:
+    """Return the live table of one step: points measured, what comes next, and the leading candidates."""
+    request = step.decision.request
+    coming = f"next: {', '.join(f'{energy:.1f}' for energy in request.energy)} eV" if request else "stop"
+    title = f"{step.spent.points} points, {step.spent.seconds:.0f} s · {step.decision.reason} · {coming}"
+    if step.decision.answer is None:
+        return Table(title=title)
+    return answer_table(step.decision.answer, title)
+
+
+def outcome_report(outcome: Outcome, query: str) -> RenderableType:
+    """Return the whole outcome of a run, and how to query it."""
+    spending = Table("", "points", "seconds", "photons", title="spent")
+    for name, spent in (("agent", outcome.spent), ("conventional scan", outcome.conventional)):
+        spending.add_row(name, str(spent.points), f"{spent.seconds:.0f}", f"{spent.photons:.3g}")
+    groups = [f"  {group.probability:.3f}  {', '.join(group.members)}" for group in outcome.answer.groups]
+    return Group(
+        answer_table(outcome.answer, "ranking"),
+        "groups of candidates that their spectra cannot tell apart:",
+        *groups,
+        spending,
+        f"stopped: {outcome.stop_reason}",
+        f"raw run: {outcome.raw_uid}",
+        f"query:   {query}",
+    )
+
+
+def results_table(found: Sequence[dict[str, Any]]) -> RenderableType:
+    """Return analysis records as a table."""
+    table = Table("sample", "edge", "best candidate", "probability", "none of these", "points", "raw run", "record")
+    for record in found:
+        best = record["ranking"][0]
+        numbers = (f"{best['probability']:.3f}", f"{record['none_of_these']:.3f}", str(record["points"]))
+        table.add_row(record["sample"], record["edge"], best["candidate"], *numbers, record["raw_uid"], record["record"])
+    return table
