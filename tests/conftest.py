@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from xas_bluesky.agent import Step
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.comparison import Gap
+from xas_bluesky.decision import Recommender, Spent
 from xas_bluesky.edges import find_edge
 from xas_bluesky.results import Catalog, open_catalog
-from xas_bluesky.spectra import Array, PredictedSpectra, Prediction
+from xas_bluesky.session import Outcome, conventional_scan
+from xas_bluesky.spectra import Absorption, Array, PredictedSpectra, Prediction
 
 EDGE = find_edge("S K")
 PREDICTED_ENERGY = np.arange(2465.0, 2495.0, 0.2)
@@ -98,3 +101,24 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
     """A real catalog; a process runs the server of one at a time."""
     with open_catalog(tmp_path_factory.mktemp("beamline") / "catalog") as opened:
         yield opened
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    """What a run over two similar candidates led to, without a beamline and a catalog."""
+    laboratory = Laboratory({"plain": [(2473.0, 3.0)], "shouldered": [(2473.0, 3.0), (2477.5, 0.6)]})
+    recommender = Recommender("S K", conventional_scan("S K"), gap=laboratory.gap)
+    recommender.learn(laboratory.prediction)
+    steps: list[Step] = []
+    request, measured = recommender.scout(), np.zeros(0)
+    while request is not None:
+        measured = np.append(measured, request.energy)
+        absorption = Absorption(measured, laboratory.sample("plain")(measured), np.full(len(measured), 1e-4))
+        spent = Spent(len(measured), 1.5 * len(measured), 1e9 * len(measured))
+        steps.append(Step(0.0, recommender.decide(absorption, spent), absorption, spent))
+        request = steps[-1].decision.request
+    last = steps[-1]
+    assert last.decision.answer is not None
+    usual = Spent(226, 339.0, 2.26e11)
+    found = (last.decision.answer, last.spent, usual, last.decision.reason)
+    return Outcome(*found, "the-uid", "the-key", tuple(steps), laboratory.prediction)

@@ -3,15 +3,16 @@
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, BinaryIO, ParamSpec
 
 import typer
 
-from xas_bluesky.errors import XASError
+from xas_bluesky.errors import SettingsError, SpectrumError, XASError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -61,7 +62,8 @@ def predict(
         prediction = predictor.predict(read_candidates(candidates), edge)
     spectra = prediction.spectra
     arrays = {"energy": spectra.energy, "mean": spectra.mean, "std": spectra.std, "candidate": np.array(spectra.candidate)}
-    _writing(output, lambda: np.savez_compressed(output, allow_pickle=False, **arrays))
+    with _writing(output) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     _warn(warnings_of(prediction))
     found = {
         "output": str(output),
@@ -84,11 +86,12 @@ def identify(spectrum: SpectrumFile, candidates: CandidatesOption, edge: Edge, a
     from xas_bluesky.report import answer_table
     from xas_bluesky.session import warnings_of
 
-    measured = absorption(read_spectrum(spectrum))
-    energy = find_edge(edge).energy
+    known, listed, energy = read_spectrum(spectrum), read_candidates(candidates), find_edge(edge).energy
     with LocalPredictor() as predictor:
-        prediction = predictor.predict(read_candidates(candidates), edge)
-    answer = identify(measured, make_hypotheses(prediction.spectra, prediction.population, Gap.load(), energy))
+        prediction = predictor.predict(listed, edge)
+    hypotheses = make_hypotheses(prediction.spectra, prediction.population, Gap.load(), energy)
+    with _about(spectrum):
+        answer = identify(absorption(known), hypotheses)
     _warn(warnings_of(prediction))
     _show({**asdict(answer), "warnings": warnings_of(prediction)}, as_json, answer_table(answer))
 
@@ -112,7 +115,7 @@ def simulate(
     from xas_bluesky.simulation import simulate
 
     known, listed, settings = read_spectrum(spectrum), read_candidates(candidates), BeamlineSettings(seed=seed)
-    with LocalPredictor() as predictor, open_catalog(catalog) as opened:
+    with LocalPredictor() as predictor, open_catalog(catalog) as opened, _about(spectrum):
         outcome = simulate(known, listed, edge, spectrum.stem, predictor, opened, settings=settings)
         command = opened.query_command()
     found = outcome.to_json()
@@ -184,14 +187,23 @@ def _warn(warnings: list[str]) -> None:
         print(f"xas-bluesky: warning: {warning}", file=sys.stderr)
 
 
-def _writing(path: Path, write: Callable[[], object]) -> None:
-    from xas_bluesky.errors import SettingsError
+@contextmanager
+def _about(path: Path) -> Generator[None]:
+    """Name the file in errors about the spectrum that it holds."""
+    try:
+        yield
+    except SpectrumError as error:
+        raise SpectrumError(f"{path}: {error}") from error
 
+
+@contextmanager
+def _writing(path: Path) -> Generator[BinaryIO]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write()
+        with path.open("wb") as file:
+            yield file
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be written ({error}); name another output") from error
+        raise SettingsError(f"{path}: cannot be written ({error.strerror}); name another output") from error
 
 
 if __name__ == "__main__":

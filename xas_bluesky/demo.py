@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.live import Live
+from scipy.ndimage import gaussian_filter1d
 
 from xas_bluesky.agent import Step
 from xas_bluesky.comparison import provisional
+from xas_bluesky.comparison.hypotheses import FWHM
 from xas_bluesky.edges import find_edge
 from xas_bluesky.files import read_candidates, read_spectrum
 from xas_bluesky.predictor_client import LocalPredictor
@@ -25,6 +27,8 @@ EDGE = "S K"
 SAMPLE = "methionine_sulfone"
 DRAWN = 4
 """Predictions drawn: the leading candidate of each of this many groups."""
+DRAWN_WIDTH = 1.6
+"""Full width at half maximum (eV) by which drawn predictions are broadened, about as much as measured spectra are."""
 
 
 def known_sample() -> Spectrum:
@@ -74,18 +78,20 @@ def draw(outcome: Outcome, picture: Path) -> None:
 
 def _spectra(axes: Any, outcome: Outcome, last: Step) -> None:
     predicted, answer = outcome.prediction.spectra, outcome.answer
+    sigma = DRAWN_WIDTH / FWHM / float(np.diff(predicted.energy[:2])[0])
     normalized: Absorption = provisional(last.absorption, find_edge(EDGE).energy)
     for group in answer.groups[:DRAWN]:
         ranked = next(ranked for ranked in answer.ranking if ranked.candidate in group.members)
         place = predicted.candidate.index(ranked.candidate)
-        energy, mean, std = predicted.energy + ranked.energy_shift, predicted.mean[place], predicted.std[place]
+        energy = predicted.energy + ranked.energy_shift
+        mean, std = (gaussian_filter1d(values[place], sigma, mode="nearest") for values in (predicted.mean, predicted.std))
         (line,) = axes.plot(energy, mean, lw=1.2, label=f"{ranked.candidate} (its group: {group.probability:.2f})")
         axes.fill_between(energy, mean - std, mean + std, color=line.get_color(), alpha=0.15, lw=0)
     order = np.argsort(normalized.energy)
     error = np.sqrt(normalized.variance[order])
     axes.errorbar(normalized.energy[order], normalized.mu[order], error, fmt="ko-", ms=3.5, lw=0.6, label="measured")
     axes.set(ylabel="absorption / edge jump", xlabel="energy / eV")
-    axes.legend(fontsize=8, title="predictions ± 1 standard deviation, shifted as found")
+    axes.legend(fontsize=8, title=f"predictions ± 1 standard deviation, shifted as found, broadened by {DRAWN_WIDTH} eV")
 
 
 def _choice(axes: Any, outcome: Outcome) -> None:

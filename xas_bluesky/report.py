@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from xas_bluesky.agent import Step
 from xas_bluesky.comparison import Identification
@@ -32,7 +33,7 @@ def step_table(step: Step) -> RenderableType:
     coming = f"next: {', '.join(f'{energy:.1f}' for energy in request.energy)} eV" if request else "stop"
     title = f"{step.spent.points} points, {step.spent.seconds:.0f} s · {step.decision.reason} · {coming}"
     if step.decision.answer is None:
-        return Table(title=title)
+        return Text(title)
     return answer_table(step.decision.answer, title)
 
 
@@ -54,10 +55,13 @@ def outcome_report(outcome: Outcome, query: str) -> RenderableType:
 
 
 def results_table(found: Sequence[dict[str, Any]]) -> RenderableType:
-    """Return analysis records as a table."""
-    table = Table("sample", "edge", "best candidate", "probability", "none of these", "points", "raw run", "record")
+    """Return analysis records as a table, uids by their first characters."""
+    uids = (Column("raw run", no_wrap=True), Column("record", no_wrap=True))
+    table = Table("sample", "edge", "best candidate", "probability", "none of these", "points", *uids)
     for record in found:
         best = record["ranking"][0]
         numbers = (f"{best['probability']:.3f}", f"{record['none_of_these']:.3f}", str(record["points"]))
-        table.add_row(record["sample"], record["edge"], best["candidate"], *numbers, record["raw_uid"], record["record"])
+        table.add_row(
+            record["sample"], record["edge"], best["candidate"], *numbers, record["raw_uid"][:8], record["record"][:8]
+        )
     return table

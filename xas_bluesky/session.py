@@ -22,6 +22,7 @@ from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import InputError, PredictionError
 from xas_bluesky.files import read_candidates
 from xas_bluesky.plans import agent_scan, wait_at_most
+from xas_bluesky.plans.adaptive import PATIENCE
 from xas_bluesky.plans.xas_scan import Axis
 from xas_bluesky.predictor_client import PredictorClient
 from xas_bluesky.results import AnalysisRecord, Catalog, DecisionStep
@@ -111,13 +112,15 @@ class Session:
         budget: Budget | None = None,
         conventional_spent: Spent | None = None,
         seed: int = 0,
+        patience: float = PATIENCE,
     ) -> MsgGenerator[Outcome]:
         """Measure where the candidates differ until one group of them, or none, is sure; return the outcome.
 
         `candidates`: a list, or the path of a .csv or .smi file; `conventional_spent`: what the conventional scan would
-        use, estimated if not given; `seed` is written down with the answer. Raises InputError before anything is
-        measured when the candidates or the edge cannot be used, and PredictionError after the run when no prediction
-        came: the measured spectrum is in the catalog all the same.
+        use, estimated if not given; `seed` is written down with the answer; `patience`: seconds to wait for a decision
+        before the conventional scan goes on. Raises InputError before anything is measured when the candidates or the
+        edge cannot be used, and PredictionError after the run when no prediction came: the measured spectrum is in the
+        catalog all the same.
         """
         scan = conventional_scan(edge)
         listed = read_candidates(candidates) if isinstance(candidates, str) else candidates
@@ -142,6 +145,7 @@ class Session:
                 edge=edge,
                 sample=sample,
                 channels=self.devices.channels,
+                patience=patience,
             )
             raw_uid = yield from bpp.subs_wrapper(plan, [collector])
             if not (agent.steps and agent.steps[-1].final):

@@ -16,6 +16,9 @@ from xas_bluesky.results import Catalog
 from xas_bluesky.session import Devices, Outcome, Session, conventional_scan
 from xas_bluesky.spectra import Spectrum
 
+PATIENCE = 300.0
+"""Seconds to wait for a decision: simulated beam time stands still meanwhile, so a busy computer changes nothing."""
+
 
 def devices_of(beamline: SimulatedBeamline) -> Devices:
     """Return the simulated beamline's devices as a session takes them."""
@@ -50,7 +53,7 @@ def simulate(
     writer = catalog.writer()
     engine.subscribe(writer)
     session = Session(devices_of(SimulatedBeamline(known, edge, settings)), predictor, catalog, watch)
-    plan = session.agent_xas(candidates, edge, sample, conventional_spent=usual, seed=settings.seed)
+    plan = session.agent_xas(candidates, edge, sample, conventional_spent=usual, seed=settings.seed, patience=PATIENCE)
     result: Any = engine(plan)
     writer.close()
     return result.plan_result

@@ -98,7 +98,7 @@ class Recommender:
             return Decision(None, stop, answer)
         if posterior.none > answer.groups[0].probability:
             return self._go_on(absorption, spent, "none of these leads: the whole spectrum", answer)
-        energy = self._new_cells(absorption)
+        energy = self._new_cells(normalized)
         if len(energy) == 0:
             return Decision(None, "all energies are measured: the candidates left cannot be told apart", answer)
         # counting noise as it was so far, with the dwell that makes it small beside the gap's fine error

@@ -8,19 +8,18 @@ from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.console import Console
 from rich.progress import track
 from torch_geometric.data import Batch
-from torch_geometric.data.data import BaseData
 
 from xas_bluesky.errors import SettingsError
-from xas_bluesky.models import Ensemble, ModelCard, NetworkSettings, SpectrumGNN, save
+from xas_bluesky.models import Ensemble, ModelCard, NetworkSettings, SpectrumGNN, collate, save
 from xas_bluesky.models.batching import to_data
 from xas_bluesky.models.continuum import kind_of
 from xas_bluesky.prediction import Predictor
 from xas_bluesky.spectra import Array
+from xas_bluesky.structures import AtomGraph
 from xas_bluesky.training.baselines import kernel_ridge, mean_spectrum
 from xas_bluesky.training.dataset import (
     GAUSSIAN,
@@ -125,15 +124,16 @@ def fit_ensemble(examples: Sequence[Example], settings: TrainingSettings) -> Ens
     spectra = spectra_of(examples)
     center, scale = spectra.mean(axis=0), float(spectra.std(axis=0).mean())
     folds = np.random.default_rng(settings.seed).permutation(len(examples)) % settings.networks
+    graphs = [example.graph for example in examples]
     networks: list[SpectrumGNN] = []
     residual = np.zeros_like(spectra)
     for fold in range(settings.networks):
         inside = np.flatnonzero(folds != fold)
         outside = np.flatnonzero(folds == fold)
         targets = ((spectra[inside] - center) / scale).astype(np.float32)
-        network = _fit(_graphs(examples, inside), targets, settings, settings.seed + fold)
+        network = fit_network([graphs[place] for place in inside], targets, settings, settings.seed + fold)
         networks.append(network)
-        residual[outside] = _spectra(network, examples, outside) * scale + center - spectra[outside]
+        residual[outside] = spectra_by(network, [graphs[place] for place in outside]) * scale + center - spectra[outside]
     known = [example.graph.environments[0] for example in examples]
     kinds = [spectra[[kind_of(name) == kind for name in known]] for kind in _kinds(known)]
     return Ensemble(
@@ -149,8 +149,8 @@ def fit_ensemble(examples: Sequence[Example], settings: TrainingSettings) -> Ens
 
 def evaluate(ensemble: Ensemble, train: Sequence[Example], test: Sequence[Example], name: str) -> dict[str, float]:
     """Return figures on molecules that nothing was fitted to, ours and the two baselines'."""
-    spectra, index = spectra_of(test), np.arange(len(test))
-    predictions = np.array([_spectra(net, test, index) for net in ensemble.networks]) * ensemble.scale + ensemble.center
+    spectra, graphs = spectra_of(test), [example.graph for example in test]
+    predictions = np.array([spectra_by(net, graphs) for net in ensemble.networks]) * ensemble.scale + ensemble.center
     ours = predictions.mean(axis=0)
     std = np.sqrt(predictions.var(axis=0, ddof=1) + (ensemble.residual**2).sum(axis=0))
     figures = {
@@ -166,7 +166,9 @@ def evaluate(ensemble: Ensemble, train: Sequence[Example], test: Sequence[Exampl
     return {f"{name}_{key}": round(value, 4) for key, value in figures.items()}
 
 
-def _fit(data: Sequence[BaseData], targets: Array, settings: TrainingSettings, seed: int) -> SpectrumGNN:
+def fit_network(graphs: Sequence[AtomGraph], targets: Array, settings: TrainingSettings, seed: int) -> SpectrumGNN:
+    """Fit one network to scaled spectra (n, m), by the mean absolute error."""
+    data = [to_data(graph) for graph in graphs]
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
     network = SpectrumGNN(NetworkSettings(len(GRID), settings.hidden, 32, settings.interactions, settings.dropout))
@@ -189,13 +191,10 @@ def _fit(data: Sequence[BaseData], targets: Array, settings: TrainingSettings, s
     return network.eval()
 
 
-def _graphs(examples: Sequence[Example], index: NDArray[np.int64]) -> list[BaseData]:
-    return [to_data(examples[place].graph) for place in index]
-
-
-def _spectra(network: SpectrumGNN, examples: Sequence[Example], index: NDArray[np.int64]) -> Array:
+def spectra_by(network: SpectrumGNN, graphs: Sequence[AtomGraph]) -> Array:
+    """Return one network's scaled spectra (sites, m)."""
     with torch.inference_mode():
-        return network(Batch.from_data_list(_graphs(examples, index))).numpy().astype(np.float64)
+        return network(collate(graphs)).numpy().astype(np.float64)
 
 
 def _kinds(environments: Sequence[str]) -> list[str]:
