@@ -1,0 +1,49 @@
+"""The startup folder, executed the way IPython does, in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STARTUP = Path(__file__).parents[1] / "profile_collection" / "startup"
+
+LOAD = """
+import json, sys
+from pathlib import Path
+from IPython.core.interactiveshell import InteractiveShell
+
+shell = InteractiveShell.instance()
+for file in sorted(Path(sys.argv[1]).glob("*.py")):
+    shell.safe_execfile(file, shell.user_ns, raise_exceptions=True)
+names = shell.user_ns
+print(json.dumps({
+    "names": [name for name in ("RE", "energy", "dwell", "scaler", "agent_xas", "catalog") if name in names],
+    "heavy": sorted({"torch", "torch_geometric", "rdkit"} & set(sys.modules)),
+}))
+shell.run_cell(f"outcome = RE(agent_xas({sys.argv[2]!r}, edge='S K', sample='mine'))").raise_error()
+"""
+
+
+@pytest.mark.slow
+def test_the_startup_files_give_the_beamline_and_the_agent(tmp_path):
+    candidates = tmp_path / "list.smi"
+    candidates.write_text("CS(=O)(=O)C sulfone\nCCS thiol\n")
+    folder = tmp_path / "catalog"
+    ended = subprocess.run(
+        [sys.executable, "-c", LOAD, str(STARTUP), str(candidates)],
+        env={**os.environ, "XAS_BLUESKY_CATALOG": str(folder), "IPYTHONDIR": str(tmp_path / "ipython")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+    )
+    assert ended.returncode == 0, ended.stderr
+    first, _, shown = ended.stdout.partition("\n")
+    assert json.loads(first) == {"names": ["RE", "energy", "dwell", "scaler", "agent_xas", "catalog"], "heavy": []}
+    assert "sulfone" in shown
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert (folder / "catalog.db").exists()
+    assert not list((folder / "backup").glob("*"))

@@ -1,0 +1,80 @@
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from xas_bluesky.comparison import Group, Identification, Ranked
+from xas_bluesky.report import SHOWN, answer_table, outcome_report, results_table, step_table
+
+
+def shown(renderable) -> str:
+    console = Console(width=200, force_terminal=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+@pytest.fixture
+def answer():
+    ranking = [Ranked("taurine", 0.5, 0, -1.25), Ranked("cysteic acid", 0.25, 0, -1.5)]
+    ranking += [Ranked(f"thiol {number}", 0.02, 1, 0.0) for number in range(10)]
+    groups = (Group(("taurine", "cysteic acid"), 0.75), Group(tuple(f"thiol {number}" for number in range(10)), 0.2))
+    return Identification(tuple(ranking), groups, 0.05)
+
+
+def test_the_leading_candidates_the_rest_and_none_are_shown(answer):
+    text = shown(answer_table(answer))
+    lines = text.splitlines()
+    (taurine,) = (line for line in lines if line.startswith("│ taurine"))
+    assert [part.strip() for part in taurine.strip("│").split("│")] == ["taurine", "0.500", "-1.25", "cysteic acid"]
+    assert f"{len(answer.ranking) - SHOWN} more" in text
+    assert "0.080" in text
+    assert "none of these" in lines[-2]
+    assert "0.050" in lines[-2]
+
+
+def test_a_step_says_how_far_it_is_and_what_comes_next(outcome):
+    text = shown(step_table(outcome.steps[0]))
+    request = outcome.steps[0].decision.request
+    assert "13 points, 20 s · information gain · next: " in text
+    assert f"{request.energy[0]:.1f}" in text
+    assert "plain" in text
+    assert "· stop" in shown(step_table(outcome.steps[-1]))
+
+
+def test_a_step_without_an_answer_is_shown_too(outcome):
+    step = outcome.steps[0]
+    text = shown(step_table(replace(step, decision=replace(step.decision, answer=None, reason="no predictions yet"))))
+    assert "no predictions yet" in text
+
+
+def test_a_report_says_everything_and_how_to_query_it(outcome):
+    text = shown(outcome_report(outcome, "xas-bluesky results --catalog runs --json"))
+    for said in ("plain", "shouldered", "none of these", "226", outcome.stop_reason, "the-uid", "--catalog runs --json"):
+        assert said in text
+    for group in outcome.answer.groups:
+        assert f"{group.probability:.3f}  {', '.join(group.members)}" in text
+
+
+def test_results_are_a_row_each():
+    found = {
+        "sample": "lot 3",
+        "edge": "S K",
+        "ranking": [{"candidate": "taurine", "probability": 0.9123}],
+        "none_of_these": 0.05,
+        "points": 21,
+        "raw_uid": "0ab9d6a4-0b9f-4d55-9a06-3c1c3f1d5a11",
+        "record": "97bbe1be-9c44-4956-9d2c-c7ef94bb8329",
+    }
+    row = next(line for line in shown(results_table([found])).splitlines() if "lot 3" in line)
+    assert [part.strip() for part in row.strip("│").split("│")] == [
+        "lot 3",
+        "S K",
+        "taurine",
+        "0.912",
+        "0.050",
+        "21",
+        "0ab9d6a4",
+        "97bbe1be",
+    ]
+    assert "lot 3" not in shown(results_table([]))
