@@ -41,6 +41,11 @@ PREDICTION_PATIENCE = 30.0
 Result = TypeVar("Result")
 
 
+def wall_clock() -> tuple[float, float]:
+    """Say the seconds passed, and that photons are not counted: what real devices `used`."""
+    return time.monotonic(), float("nan")
+
+
 @dataclass(frozen=True, slots=True)
 class Devices:
     """Name what a plan moves and reads; `used` says the seconds and photons used since the devices were made."""
@@ -48,8 +53,8 @@ class Devices:
     energy: Axis
     dwell: Axis
     detectors: Sequence[Readable[Any]]
-    used: Callable[[], tuple[float, float]]
-    channels: Channels
+    used: Callable[[], tuple[float, float]] = wall_clock
+    channels: Channels = Channels()  # noqa: RUF009  (frozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +216,3 @@ def in_background(work: Callable[[], Result]) -> "Future[Result]":
 
     Thread(target=run, name="xas-session", daemon=True).start()
     return future
-
-
-def wall_clock() -> tuple[float, float]:
-    """Say the seconds passed, and that photons are not counted: what real devices `used`."""
-    return time.monotonic(), float("nan")

@@ -9,7 +9,7 @@ from xas_bluesky.candidates import Candidate
 from xas_bluesky.errors import CandidateError, EdgeError, ModelError
 from xas_bluesky.models.continuum import S_1S_IONIZATION
 from xas_bluesky.prediction import Predictor, shipped_models
-from xas_bluesky.prediction.predictor import SUPPORT, UNLIKE
+from xas_bluesky.prediction.predictor import UNLIKE
 from xas_bluesky.spectra import PredictedSpectra
 
 SMILES = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from xas_bluesky.comparison.groups import Groups, indistinguishable
 from xas_bluesky.comparison.hypotheses import Hypotheses
-from xas_bluesky.comparison.posterior import Posterior, compare, provisional
+from xas_bluesky.comparison.posterior import Posterior, compare, in_cells, provisional
 from xas_bluesky.spectra import Absorption
 
 
@@ -54,5 +54,5 @@ def identification(posterior: Posterior, groups: Groups, names: tuple[str, ...])
 def identify(absorption: Absorption, hypotheses: Hypotheses) -> Identification:
     """Identify the sample of a measured scan among the candidates, or none of them."""
     normalized = provisional(absorption, hypotheses.edge_energy)
-    groups = indistinguishable(hypotheses, normalized.energy)
+    groups = indistinguishable(hypotheses, in_cells(normalized, hypotheses.gap.cell).energy)
     return identification(compare(normalized, hypotheses), groups, hypotheses.names)

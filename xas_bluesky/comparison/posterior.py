@@ -12,6 +12,8 @@ from xas_bluesky.spectra import Absorption, Array
 
 CLEAR_OF_EDGE = (-8.0, 14.0)
 """Points outside this window around the edge (eV) settle the provisional normalization."""
+NEAR_EDGE = (-60.0, 80.0)
+"""Points outside this window (eV) are not compared: no candidate says anything there, and the baseline is curved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,13 @@ def provisional(absorption: Absorption, edge_energy: float) -> Absorption:
     """Normalize a scan that may be far from complete: a pre-edge line and an edge step by least squares.
 
     The step's form is an error function at the edge; what it gets wrong is left to the posterior's scale, offset and
-    slope. Points of infinite variance are left out. Raises SpectrumError when the points cannot settle an edge step.
+    slope. Points far from the edge or of infinite variance are left out. Raises SpectrumError when the points cannot
+    settle an edge step.
     """
-    usable = np.isfinite(absorption.variance)
+    away = absorption.energy - edge_energy
+    usable = np.isfinite(absorption.variance) & (away > NEAR_EDGE[0]) & (away < NEAR_EDGE[1])
     energy, mu, variance = absorption.energy[usable], absorption.mu[usable], absorption.variance[usable]
-    away = energy - edge_energy
+    away = away[usable]
     below, above = away < CLEAR_OF_EDGE[0], away > CLEAR_OF_EDGE[1]
     clear = below | above
     terms = np.stack([np.ones_like(away), away, ndtr(away / 2.0)], axis=-1)

@@ -18,7 +18,7 @@ CHANNELS: dict[str, tuple[str, ...]] = {
 }
 AUTO = ("transmission", "fluorescence", "mu")
 BEAM_LOST = 0.01
-"""Below this share of the scan's median rate i0 counts as lost: what is left is dark counts."""
+"""Below this share of the scan's high rate (its 90th percentile) i0 counts as lost: what is left is dark counts."""
 MIN_COUNTS = 10.0
 """Whole numbers with a median below this may as well be volts."""
 SMALLEST_NOISE = 1e-5
@@ -73,7 +73,8 @@ def _has_beam(spectrum: Spectrum, otherwise: Array) -> NDArray[np.bool_]:
     dwell = spectrum.channels.get("dwell", np.ones(len(spectrum)))
     rate = np.divide(spectrum.channels.get("i0", otherwise), dwell, out=np.zeros(len(spectrum)), where=dwell > 0)
     lit = rate[rate > 0]
-    return rate > BEAM_LOST * np.median(lit) if len(lit) else np.zeros(len(rate), dtype=bool)
+    usual = np.quantile(lit, 0.9) if len(lit) else 0.0  # not the median: the beam may be lost for most of a scan
+    return rate > BEAM_LOST * usual if len(lit) else np.zeros(len(rate), dtype=bool)
 
 
 def _are_counts(readings: Array) -> bool:
