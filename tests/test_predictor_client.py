@@ -84,10 +84,19 @@ def test_a_process_that_was_killed_is_a_prediction_error():
                 client.predict(CANDIDATES, "S K")
 
 
-def test_what_a_failing_process_said_last_is_passed_on():
+def test_an_unforeseen_error_is_passed_on_and_the_process_goes_on():
     nothing: Any = None
-    with LocalPredictor() as client, pytest.raises(PredictionError, match=r"no answer \(AttributeError: .*; start it again"):
-        client.predict(CANDIDATES, nothing)
+    with LocalPredictor() as client:
+        with pytest.raises(PredictionError, match=r"^AttributeError: "):
+            client.predict(CANDIDATES, nothing)
+        assert client.predict(CANDIDATES, "S K").spectra.candidate
+
+
+def test_files_of_the_working_folder_are_not_imported(tmp_path, monkeypatch):
+    (tmp_path / "safetensors.py").write_text("raise RuntimeError('foreign code')")
+    monkeypatch.chdir(tmp_path)
+    with LocalPredictor() as client:
+        assert client.predict(CANDIDATES, "S K").spectra.candidate
 
 
 def test_close_leaves_no_process_and_may_be_called_twice():

@@ -195,7 +195,7 @@ def test_decisions_that_fail_from_the_second_on_do_not_leave_the_first_as_answer
     monkeypatch.setattr(Recommender, "decide", sometimes)
     outcome = run(laboratory.candidates, budget=Budget(points=1000))
     assert outcome.spent.points == len(run.of("event")) == calls[-1] > len(coarse)
-    assert outcome.stop_reason == "the conventional scan is complete"
+    assert outcome.stop_reason.startswith("all energies are measured")
     assert outcome.answer.ranking[0].candidate == "sulfoxide"
 
 
@@ -222,7 +222,7 @@ def test_warnings_name_the_rejected_and_the_unsupported(laboratory):
     spectra = dataclasses.replace(prediction.spectra, supported=np.array([True, False, True]))
     found = warnings_of(dataclasses.replace(prediction, spectra=spectra, rejected=("list.csv:2: bad",)))
     assert found[0] == "list.csv:2: bad"
-    assert found[1].startswith("candidate 'sulfoxide': the training set holds no such absorber environment")
+    assert found[1].startswith("candidate 'sulfoxide': its absorber or an element of it is new to the model")
     assert len(found) == 2
 
 

@@ -55,6 +55,7 @@ class Agent:
         self._spent = spent
         self._watch = watch
         self._thread = ThreadPoolExecutor(1, "xas-agent")
+        self._asked: Future[Decision] | None = None
 
     def __enter__(self) -> "Agent":
         return self
@@ -67,11 +68,13 @@ class Agent:
         return self._recommender.scout()
 
     def ask(self) -> "Future[Decision]":
-        """Decide from everything measured so far, on the agent's own thread.
+        """Decide from everything measured so far, on the agent's own thread; while it still decides, wait for that.
 
         An error is logged and kept in `errors`, and raised by the future; the plan goes on without a decision.
         """
-        return self._thread.submit(self._decide)
+        if self._asked is None or self._asked.done():
+            self._asked = self._thread.submit(self._decide)
+        return self._asked
 
     def _decide(self) -> Decision:
         try:

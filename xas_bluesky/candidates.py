@@ -19,5 +19,3 @@ class Candidate:
     def __post_init__(self) -> None:
         if not self.name.strip():
             raise CandidateError(f"{self.source or 'candidate'}: the name is empty; give every candidate a name")
-        if not self.structure.strip():
-            raise CandidateError(f"{self.source or self.name}: the structure is empty; give a SMILES string")

@@ -175,7 +175,7 @@ def main() -> None:
 
 def _show(found: dict[str, Any], as_json: bool, else_show: object) -> None:
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(found, allow_nan=False))
     else:
         from rich.console import Console
 

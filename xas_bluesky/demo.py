@@ -14,6 +14,7 @@ from xas_bluesky.agent import Step
 from xas_bluesky.comparison import provisional
 from xas_bluesky.comparison.hypotheses import FWHM
 from xas_bluesky.edges import find_edge
+from xas_bluesky.errors import SettingsError
 from xas_bluesky.files import read_candidates, read_spectrum
 from xas_bluesky.predictor_client import LocalPredictor
 from xas_bluesky.report import outcome_report, step_table
@@ -38,6 +39,7 @@ def known_sample() -> Spectrum:
 
 def run_demo(catalog: str, picture: Path, as_json: bool) -> None:
     """Run the demonstration, show it live, and write its picture."""
+    _check_picture(picture)
     candidates = read_candidates(DATA / "candidates" / "sulfur.csv")
     console = Console(stderr=as_json)
     console.print(
@@ -51,11 +53,20 @@ def run_demo(catalog: str, picture: Path, as_json: bool) -> None:
 
         outcome = simulate(known_sample(), candidates, EDGE, SAMPLE, predictor, opened, watch=watch)
         command = opened.query_command()
-    picture.parent.mkdir(parents=True, exist_ok=True)
     draw(outcome, picture)
     console.print(outcome_report(outcome, command), f"picture: {picture}")
     if as_json:
-        print(json.dumps({**outcome.to_json(), "picture": str(picture)}))  # noqa: T201
+        print(json.dumps({**outcome.to_json(), "picture": str(picture)}, allow_nan=False))  # noqa: T201
+
+
+def _check_picture(picture: Path) -> None:
+    if picture.suffix != ".png":
+        raise SettingsError(f"{picture}: the picture is a PNG; give a name that ends in .png")
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.touch()
+    except OSError as error:
+        raise SettingsError(f"{picture}: cannot be written ({error.strerror}); name another picture") from error
 
 
 def draw(outcome: Outcome, picture: Path) -> None:

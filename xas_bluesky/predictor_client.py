@@ -38,7 +38,7 @@ class LocalPredictor:
     def __init__(self) -> None:
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 a pipe that nobody reads would fill up
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "xas_bluesky.prediction.worker"],
+            [sys.executable, "-P", "-m", "xas_bluesky.prediction.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

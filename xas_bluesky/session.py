@@ -1,10 +1,12 @@
 """One beamline's session: devices, predictor and catalog wired into the plan that users run."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -19,7 +21,7 @@ from xas_bluesky.config import Channels
 from xas_bluesky.decision import Budget, Recommender, ScanRequest, Spent, regions
 from xas_bluesky.documents import Collector
 from xas_bluesky.edges import find_edge
-from xas_bluesky.errors import InputError, PredictionError
+from xas_bluesky.errors import CatalogError, InputError, PredictionError
 from xas_bluesky.files import read_candidates
 from xas_bluesky.plans import agent_scan, wait_at_most
 from xas_bluesky.plans.adaptive import PATIENCE
@@ -37,6 +39,8 @@ OVERHEAD = 0.5
 PREDICTION_PATIENCE = 30.0
 """Seconds that a run waits for predictions before it starts with the conventional scan."""
 
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -59,14 +63,14 @@ class Devices:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Hold what a run led to; `record` is the key of the analysis record in the catalog."""
+    """Hold what a run led to; `record` is the key of the analysis record, None if the catalog did not take it."""
 
     answer: Identification
     spent: Spent
     conventional: Spent
     stop_reason: str
     raw_uid: str
-    record: str
+    record: str | None
     steps: tuple[Step, ...]
     prediction: Prediction
 
@@ -92,7 +96,7 @@ def warnings_of(prediction: Prediction) -> list[str]:
     """Say which candidates could not be predicted, and which lie outside what the model was trained on."""
     spectra = prediction.spectra
     outside = [name for name, known in zip(spectra.candidate, spectra.supported, strict=True) if not known]
-    wide = [f"candidate {name!r}: the training set holds no such absorber environment; its band is wide" for name in outside]
+    wide = [f"candidate {name!r}: its absorber or an element of it is new to the model; its band is wide" for name in outside]
     return [*prediction.rejected, *wide]
 
 
@@ -110,7 +114,7 @@ class Session:
 
     def agent_xas(
         self,
-        candidates: Sequence[Candidate] | str,
+        candidates: Sequence[Candidate] | str | Path,
         edge: str,
         sample: str,
         *,
@@ -128,7 +132,8 @@ class Session:
         catalog all the same.
         """
         scan = conventional_scan(edge)
-        listed = read_candidates(candidates) if isinstance(candidates, str) else candidates
+        budget = budget or Budget()
+        listed = read_candidates(Path(candidates)) if isinstance(candidates, str | Path) else candidates
         prediction = in_background(lambda: self.predictor.predict(listed, edge))
         if (yield from wait_at_most(prediction, PREDICTION_PATIENCE)) and isinstance(prediction.exception(), InputError):
             prediction.result()
@@ -151,6 +156,7 @@ class Session:
                 sample=sample,
                 channels=self.devices.channels,
                 patience=patience,
+                most=budget.points,
             )
             raw_uid = yield from bpp.subs_wrapper(plan, [collector])
             if not (agent.steps and agent.steps[-1].final):
@@ -186,7 +192,11 @@ class Session:
             decisions=tuple(_to_record(step, prediction.result().spectra.candidate) for step in answered),
             predicted=prediction.result().spectra,
         )
-        key = self.catalog.save(record)
+        try:
+            key = self.catalog.save(record)
+        except CatalogError:
+            logger.exception("run %s: the answer could not be kept", raw_uid)
+            key = None
         return Outcome(answer, last.spent, usual, stop_reason, raw_uid, key, tuple(answered), prediction.result())
 
 

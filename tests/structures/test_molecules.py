@@ -69,8 +69,8 @@ def test_what_cannot_be_used_is_refused_with_its_place_and_a_remedy(smiles: str,
 
 @pytest.mark.parametrize("smiles", ["", "  "])
 def test_empty_text_is_refused(smiles: str):
-    with pytest.raises(CandidateError, match=r"list\.smi:7: the structure is empty; give a SMILES"):
-        Candidate("mine", smiles, "list.smi:7")
+    with pytest.raises(CandidateError, match=r"list\.smi:7: candidate 'mine': .*; correct or remove"):
+        read_molecule(Candidate("mine", smiles, "list.smi:7"), "S")
 
 
 def test_the_absorber_is_the_edges():

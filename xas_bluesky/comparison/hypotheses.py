@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from xas_bluesky.comparison.gap import Gap
+from xas_bluesky.errors import CandidateError
 from xas_bluesky.spectra import Array, PredictedSpectra
 
 NONE = -1
@@ -31,6 +32,8 @@ TELLING = np.log(1000.0)
 Less would trust the gap's form too far: evidence ratios on measured spectra are off by a few nats.
 """
 PROBE_STEP = 0.6
+MOST = 200
+"""Candidates compared at once: each takes about 20 MB."""
 FWHM = 2 * np.sqrt(2 * np.log(2))
 
 
@@ -90,8 +93,11 @@ def make_hypotheses(predicted: PredictedSpectra, population: PredictedSpectra, g
     """Lay out every hypothesis: the candidates share the prior that "none of these" leaves.
 
     `population`: the kinds of spectra that "none of these" may turn out to be, each with its spread. A kind that could
-    not be told from some candidate is left out: a compound of that kind belongs to the candidate's group.
+    not be told from some candidate is left out: a compound of that kind belongs to the candidate's group. Raises
+    CandidateError for more than MOST candidates.
     """
+    if len(predicted) > MOST:
+        raise CandidateError(f"{len(predicted)} candidates: at most {MOST} are compared at once; split the list")
     everything = lay_out(predicted, population, gap, edge_energy, none_of_these=True)
     named, count = len(predicted), len(predicted) + len(population)
     energy = np.arange(predicted.energy[0], predicted.energy[-1], PROBE_STEP)

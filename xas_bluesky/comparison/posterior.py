@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import logsumexp, ndtr
+from scipy.special import ndtr
 
-from xas_bluesky.comparison.hypotheses import NONE, Hypotheses
+from xas_bluesky.comparison.hypotheses import Hypotheses
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.spectra import Absorption, Array
 
@@ -76,8 +75,8 @@ def compare(normalized: Absorption, hypotheses: Hypotheses) -> Posterior:
     mean, features = hypotheses.design(cells.energy)
     log_evidence, center, covariance = regress(cells.mu - mean, features, cells.variance + hypotheses.gap.fine_sd**2)
     log_weight = hypotheses.log_prior + log_evidence
-    weight = np.exp(log_weight - logsumexp(log_weight))
-    return Posterior(*summarize(weight, hypotheses), weight, center, covariance)
+    weight = np.exp(log_weight - np.logaddexp.reduce(log_weight))
+    return Posterior(*summarize(log_weight, hypotheses), weight, center, covariance)
 
 
 def regress(residual: Array, features: Array, variance: Array) -> tuple[Array, Array, Array]:
@@ -94,12 +93,13 @@ def regress(residual: Array, features: Array, variance: Array) -> tuple[Array, A
     return log_evidence, np.einsum("hrs,hs->hr", covariance, pull), covariance.astype(np.float64)
 
 
-def summarize(weight: Array, hypotheses: Hypotheses) -> tuple[Array, float, Array]:
-    """Return each candidate's probability, that of none, and each candidate's expected shift (eV)."""
-    named: NDArray[np.bool_] = hypotheses.candidate != NONE
-    count = len(hypotheses.names)
-    place = hypotheses.candidate[named]
-    probability = np.bincount(place, weight[named], minlength=count).astype(np.float64)
-    moment = np.bincount(place, weight[named] * hypotheses.shift[named], minlength=count)
-    floor = np.finfo(float).tiny
-    return probability, float(weight[~named].sum()), moment / np.maximum(probability, floor)
+def summarize(log_weight: Array, hypotheses: Hypotheses) -> tuple[Array, float, Array]:
+    """Return each candidate's probability, that of none, and each candidate's own expected shift (eV)."""
+    total = float(np.logaddexp.reduce(log_weight))
+    probability, shift = np.zeros(len(hypotheses.names)), np.zeros(len(hypotheses.names))
+    for place in range(len(hypotheses.names)):
+        own = hypotheses.candidate == place
+        of_own = float(np.logaddexp.reduce(log_weight[own]))
+        probability[place] = np.exp(of_own - total)
+        shift[place] = np.exp(log_weight[own] - of_own) @ hypotheses.shift[own]
+    return probability, max(1.0 - float(probability.sum()), 0.0), shift

@@ -25,6 +25,8 @@ SCOUT = (-30.0, -20.0, -12.0, -4.0, 0.0, 3.0, 6.0, 9.0, 12.0, 16.0, 22.0, 30.0, 
 """Energies (eV from the edge) of the first request: the pre-edge line, the edge step, and a coarse look between."""
 QUIET = 0.5
 """A point is measured until its counting noise is this share of the gap's fine error; more would not help."""
+QUIETEST = 0.1
+"""Share of the points that is taken to have had the usual dwell; the scout's points did."""
 SHORTEST = 0.1
 """Shortest dwell, as a share of the conventional one."""
 BATCH = 4
@@ -101,9 +103,9 @@ class Recommender:
         energy = self._new_cells(normalized)
         if len(energy) == 0:
             return Decision(None, "all energies are measured: the candidates left cannot be told apart", answer)
-        # counting noise as it was so far, with the dwell that makes it small beside the gap's fine error
+        # counting noise at the usual dwell, which the quietest points had, sets the dwell that makes it small enough
         usual = float(self.conventional.dwell.max())
-        variance = float(np.median(normalized.variance))
+        variance = float(np.quantile(normalized.variance, QUIETEST))
         dwell = usual * float(np.clip(variance / (QUIET * self.gap.fine_sd) ** 2, SHORTEST, 1.0))
         noise = np.full(len(energy), variance * usual / dwell)
         seconds = np.full(len(energy), dwell + self.overhead)
@@ -111,15 +113,21 @@ class Recommender:
         return Decision(ScanRequest(chosen, np.full(len(chosen), dwell)), "information gain", answer)
 
     def _new_cells(self, absorption: Absorption) -> Array:
-        """Return a conventional energy in each energy cell not measured yet: within one, theory's fine error is one draw."""
-        cells = np.floor(self.conventional.energy / self.gap.cell)
-        _, first = np.unique(cells, return_index=True)
-        done = np.isin(cells[first], np.floor(absorption.energy / self.gap.cell))
-        return self.conventional.energy[first[~done]]
+        """Return a conventional energy in each cell not measured yet: within a cell, theory's fine error is one draw.
+
+        It is the one nearest the cell's middle, so that a readback that differs a little stays in the cell.
+        """
+        energy, cell = self.conventional.energy, self.gap.cell
+        cells = np.floor(energy / cell + 1e-6)
+        by_middle = np.lexsort((np.abs(energy - (cells + 0.5) * cell), cells))
+        middle = energy[by_middle[np.unique(cells[by_middle], return_index=True)[1]]]
+        apart = np.abs(middle[:, None] - absorption.energy).min(axis=1)
+        return middle[apart > cell / 2]
 
     def _go_on(self, absorption: Absorption, spent: Spent, reason: str, answer: Identification | None) -> Decision:
         """Measure on in the conventional scan, where its gaps are widest."""
-        request = widest_gaps(self.conventional, list(absorption.energy), self._left(spent, 2 * BATCH))
+        lit = np.isfinite(absorption.variance)
+        request = widest_gaps(self.conventional, list(absorption.energy[lit]), self._left(spent, 2 * BATCH))
         return Decision(request, reason if request else "the conventional scan is complete", answer)
 
     def _left(self, spent: Spent, count: int) -> int:

@@ -57,11 +57,12 @@ def agent_scan(
     channels: Channels | None = None,
     md: Mapping[str, Any] | None = None,
     patience: float = PATIENCE,
+    most: int | None = None,
 ) -> MsgGenerator[str]:
     """Measure what the decider asks for, in one run of one stream, and return its uid.
 
     While a decision is late or failed, the points of the conventional scan are measured, the widest gaps first; when
-    all of them are, the run ends. So it always leaves a usable spectrum.
+    all of them are, or `most` points in all, the run ends. So it always leaves a usable spectrum.
     """
     about = xas_metadata(energy, detectors, edge, sample, channels or Channels())
     start = {"plan_name": "agent_scan", **(md or {}), **about}
@@ -76,7 +77,8 @@ def agent_scan(
             if (yield from wait_at_most(future, patience)) and future.exception() is None:
                 request = future.result().request
             else:
-                request = widest_gaps(conventional, measured, STOPGAP)
+                left = len(conventional) if most is None else most - len(measured)
+                request = widest_gaps(conventional, measured, min(STOPGAP, left))
 
     scan = bpp.run_wrapper(steps(), md=start)
     return (yield from bpp.stage_wrapper(scan, detectors))

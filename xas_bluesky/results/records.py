@@ -39,10 +39,10 @@ class DecisionStep:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisRecord:
-    """Hold the answer for one raw run, and all it takes to replay it.
+    """Hold the answer for one raw run, with what was predicted and decided.
 
     `ranking` best first; `points`, `seconds` and `photons` spent, each also for the conventional scan of the same
-    range; `seed` of the agent's random choices; `time` of the answer (unix s).
+    range; `seed` of the simulated noise; `time` of the answer (unix s).
     """
 
     raw_uid: str

@@ -34,7 +34,10 @@ def read_molecule(candidate: Candidate, absorber: str) -> Chem.Mol:
     if not any(atom.GetSymbol() == absorber for atom in molecule.GetAtoms()):
         raise CandidateError(f"{where}: {candidate.structure!r} holds no {absorber}, the absorber of this edge; remove it")
     _join_split_oxides(molecule)
-    return Chem.AddHs(Chem.MolFromSmiles(Chem.MolToSmiles(molecule)))
+    canonical = Chem.MolFromSmiles(Chem.MolToSmiles(molecule))
+    if not canonical:
+        raise CandidateError(f"{where}: {candidate.structure!r} cannot be written back as SMILES; correct or remove it")
+    return Chem.AddHs(canonical)
 
 
 def _join_split_oxides(molecule: Chem.Mol) -> None:

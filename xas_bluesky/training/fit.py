@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from torch_geometric.data import Batch
 
+from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SettingsError
 from xas_bluesky.models import Ensemble, ModelCard, NetworkSettings, SpectrumGNN, collate, save
 from xas_bluesky.models.batching import to_data
@@ -82,7 +83,9 @@ def train(settings: TrainingSettings, command: str) -> dict[str, float]:
 
     Raises SettingsError for an edge without training data, and a data set that is broken or too small.
     """
-    if settings.edge != "S K":
+    if (settings.measured is None) != (settings.gap is None):
+        raise SettingsError("measured, gap: one without the other; give both, or neither")
+    if str(find_edge(settings.edge)) != "S K":
         raise SettingsError(f"edge {settings.edge!r}: training data are shipped for 'S K' only")
     torch.set_num_threads(1)  # sums come out the same on any number of cores; the networks are too small to gain by more
     examples = load_sulfur_set(settings.data)
@@ -99,7 +102,7 @@ def train(settings: TrainingSettings, command: str) -> dict[str, float]:
     for part in ("test", "TEST"):
         figures |= evaluate(ensemble, parts["train"], parts[part], "own_test" if part == "test" else "authors_test")
     card = ModelCard(
-        edge=settings.edge,
+        edge=str(find_edge(settings.edge)),
         lorentzian=LORENTZIAN,
         gaussian=GAUSSIAN,
         settings=ensemble.networks[0].settings,
