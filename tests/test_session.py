@@ -182,7 +182,9 @@ def test_predictions_that_come_only_after_the_scan_still_answer(make_run, labora
     assert outcome.spent.points == len(run.of("event")) >= len(coarse)
 
 
-def test_decisions_that_fail_from_the_second_on_do_not_leave_the_first_as_answer(make_run, laboratory, coarse, monkeypatch):
+def test_decisions_that_fail_from_the_second_on_do_not_leave_the_first_as_answer(
+    make_run, catalog, laboratory, coarse, monkeypatch
+):
     monkeypatch.setattr("xas_bluesky.decision.stopping.SURE", 1.1)
     run, decide, calls = make_run(), Recommender.decide, []
 
@@ -196,6 +198,7 @@ def test_decisions_that_fail_from_the_second_on_do_not_leave_the_first_as_answer
     outcome = run(laboratory.candidates, budget=Budget(points=1000))
     assert outcome.spent.points == len(run.of("event")) == calls[-1] > len(coarse)
     assert outcome.stop_reason.startswith("all energies are measured")
+    assert set(catalog.load(outcome.record).errors) == {"ArithmeticError: no decision"}
     assert outcome.answer.ranking[0].candidate == "sulfoxide"
 
 

@@ -191,6 +191,7 @@ class Session:
             **{f"{name}_conventional": value for name, value in asdict(usual).items()},
             decisions=tuple(_to_record(step, prediction.result().spectra.candidate) for step in answered),
             predicted=prediction.result().spectra,
+            errors=tuple(agent.errors),
         )
         try:
             key = self.catalog.save(record)

@@ -42,7 +42,7 @@ class AnalysisRecord:
     """Hold the answer for one raw run, with what was predicted and decided.
 
     `ranking` best first; `points`, `seconds` and `photons` spent, each also for the conventional scan of the same
-    range; `seed` of the simulated noise; `time` of the answer (unix s).
+    range; `errors` of the analysis, which the scan outlived; `seed` of the simulated noise; `time` of the answer (unix s).
     """
 
     raw_uid: str
@@ -60,6 +60,7 @@ class AnalysisRecord:
     photons_conventional: float
     decisions: tuple[DecisionStep, ...]
     predicted: PredictedSpectra
+    errors: tuple[str, ...] = ()
     time: float = field(default_factory=time.time)
 
     @property
@@ -103,6 +104,7 @@ def to_metadata(record: AnalysisRecord) -> dict[str, Any]:
         **{name: getattr(record, name) for name in FIGURES},
         "ranking": [asdict(entry) for entry in record.ranking],
         "groups": [{"members": list(group.members), "probability": group.probability} for group in record.groups],
+        "errors": list(record.errors),
         "best_candidate": best.candidate,
         "best_probability": best.probability,
         "probability": {escape(entry.candidate): entry.probability for entry in record.ranking},
@@ -165,6 +167,7 @@ def read_record(container: "Container") -> AnalysisRecord:
         ranking=tuple(Ranked(**entry) for entry in metadata["ranking"]),
         groups=tuple(Group(tuple(group["members"]), group["probability"]) for group in metadata["groups"]),
         decisions=tuple(steps),
+        errors=tuple(metadata["errors"]),
         predicted=PredictedSpectra(
             edge=metadata["edge"], candidate=tuple(metadata["candidates"]), model=metadata["model"], **arrays
         ),
