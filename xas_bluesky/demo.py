@@ -12,7 +12,6 @@ from scipy.ndimage import gaussian_filter1d
 
 from xas_bluesky.agent import Step
 from xas_bluesky.comparison import provisional
-from xas_bluesky.comparison.hypotheses import FWHM
 from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SettingsError
 from xas_bluesky.files import read_candidates, read_spectrum
@@ -21,7 +20,7 @@ from xas_bluesky.report import outcome_report, step_table
 from xas_bluesky.results import open_catalog
 from xas_bluesky.session import Outcome
 from xas_bluesky.simulation import simulate
-from xas_bluesky.spectra import Absorption, Spectrum
+from xas_bluesky.spectra import FWHM, Absorption, Spectrum
 
 DATA = Path(str(files("xas_bluesky") / "data"))
 EDGE = "S K"

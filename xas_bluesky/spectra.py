@@ -1,5 +1,6 @@
 """Spectra as frozen values; energies in eV."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from xas_bluesky.errors import SpectrumError
 
 Array = NDArray[np.float64]
+
+FWHM = 2 * math.sqrt(2 * math.log(2))
+"""Full width at half maximum of a Gaussian, in standard deviations."""
 
 
 def _vector(name: str, values: object, length: int | None = None) -> Array:

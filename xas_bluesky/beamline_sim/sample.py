@@ -1,6 +1,5 @@
 """A simulated sample: normalized absorption as a function of the photon energy."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -8,12 +7,11 @@ import numpy as np
 from xas_bluesky.edges import Edge
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.reduction import absorption, normalize
-from xas_bluesky.spectra import Array, Spectrum
+from xas_bluesky.spectra import FWHM, Array, Spectrum
 
 MuOfEnergy = Callable[[Array], Array]
 """Photon energies (n,) eV -> absorption (n,), edge-step-normalized: 0 below the edge, about 1 above it."""
 
-FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 KERNEL = np.linspace(-4.0, 4.0, 81)
 """Where a Gaussian is sampled, in standard deviations: a sum over it is exact to 1e-4 of the area."""
 
@@ -42,7 +40,7 @@ def broadened(mu: MuOfEnergy, resolution: float) -> MuOfEnergy:
     """Convolve `mu` with a Gaussian of full width at half maximum `resolution` (eV); 0 leaves it as it is."""
     if resolution == 0:
         return mu
-    shifts = KERNEL * resolution / FWHM_PER_SIGMA
+    shifts = KERNEL * resolution / FWHM
     weights = np.exp(-0.5 * KERNEL**2)
     weights /= weights.sum()
 

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from xas_bluesky.comparison.gap import Gap
 from xas_bluesky.errors import CandidateError
-from xas_bluesky.spectra import Array, PredictedSpectra
+from xas_bluesky.spectra import FWHM, Array, PredictedSpectra
 
 NONE = -1
 """The candidate index of "none of these"."""
@@ -34,7 +34,6 @@ Less would trust the gap's form too far: evidence ratios on measured spectra are
 PROBE_STEP = 0.6
 MOST = 200
 """Candidates compared at once: each takes about 20 MB."""
-FWHM = 2 * np.sqrt(2 * np.log(2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ def _spreads(predicted: PredictedSpectra, population: PredictedSpectra) -> Array
 
 
 def _tables(spectra: PredictedSpectra, spreads: Array, grid: Array, gap: Gap) -> list[Array]:
-    """Return each spectrum at each width (m, 1 + r): continued to the grid, broadened, with its error's features."""
+    """Return each spectrum in each of the gap's distortions (m, 1 + r): continued to the grid, with its error's features."""
     tables: list[Array] = []
     beyond = np.maximum(grid - spectra.energy[-1], 0.0)
     all_factors = np.concatenate([spectra.factors, gap.spread * spreads], axis=1)

@@ -97,8 +97,9 @@ def summarize(log_weight: Array, hypotheses: Hypotheses) -> tuple[Array, float, 
     """Return each candidate's probability, that of none, and each candidate's own expected shift (eV)."""
     total = float(np.logaddexp.reduce(log_weight))
     probability, shift = np.zeros(len(hypotheses.names)), np.zeros(len(hypotheses.names))
+    candidate = hypotheses.candidate
     for place in range(len(hypotheses.names)):
-        own = hypotheses.candidate == place
+        own = candidate == place
         of_own = float(np.logaddexp.reduce(log_weight[own]))
         probability[place] = np.exp(of_own - total)
         shift[place] = np.exp(log_weight[own] - of_own) @ hypotheses.shift[own]

@@ -17,7 +17,7 @@ from xas_bluesky.candidates import Candidate
 from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import CandidateError, SettingsError
 from xas_bluesky.models.continuum import faded, ionization_energy
-from xas_bluesky.spectra import Array
+from xas_bluesky.spectra import FWHM, Array
 from xas_bluesky.structures import AtomGraph, embed, molecular_graph, read_molecule
 from xas_bluesky.training.split import split
 
@@ -51,7 +51,7 @@ def data_folder() -> Path:
 
 def broaden(energy: Array, strength: Array, grid: Array) -> Array:
     """Turn sticks (eV, oscillator strength) into a Voigt-broadened spectrum on `grid`, in S K edge jumps."""
-    lines = voigt_profile(grid[:, None] - energy, GAUSSIAN / np.sqrt(8 * np.log(2)), LORENTZIAN / 2)
+    lines = voigt_profile(grid[:, None] - energy, GAUSSIAN / FWHM, LORENTZIAN / 2)
     return MEGABARN_EV / find_edge("S K").jump * (lines @ strength)
 
 
