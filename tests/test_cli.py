@@ -92,6 +92,38 @@ def test_predict_writes_arrays_that_load_without_pickle(listed, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_predictor")
+@pytest.mark.parametrize("ending", ["sdf", "xyz"])
+def test_predict_takes_positions(tmp_path, ending):
+    lines = ["S 0 0 0.10", "H 0 0.96 -0.83", "H 0 -0.96 -0.83"]
+    block = ["  3  2  0  0  0  0            999 V2000"]
+    block += [f"{float(x):10.4f}{float(y):10.4f}{float(z):10.4f} {element}   0" for element, x, y, z in map(str.split, lines)]
+    mol = ["sulfane", "     by hand        3D", "", *block, "  1  2  1  0", "  1  3  1  0", "M  END", "$$$$"]
+    listed, output = tmp_path / f"list.{ending}", tmp_path / "out.npz"
+    listed.write_text("\n".join([*(mol if ending == "sdf" else ["3", "sulfane", *lines]), ""]))
+    result = command("predict", listed, "--edge", "S K", "-o", output, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["candidates"] == ["sulfane"]
+    with np.load(output) as arrays:
+        assert 2469 < arrays["energy"][arrays["mean"][0].argmax()] < 2476
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--edge", "S K", "--edge", "Cu K"], "edge 'Cu K': there are no constants for it; what can be computed is"),
+        (["--edge", "sulfur"], "edge 'sulfur': expected an element and a level"),
+        (["--edge", "S K", "--ray", "127.0.0.1:9"], "Ray cluster '127.0.0.1:9': no connection"),
+    ],
+)
+def test_what_cannot_be_computed_is_said(listed, tmp_path, arguments, said):
+    pytest.importorskip("ray")
+    pytest.importorskip("pyscf")
+    assert said in refused("compute", listed, *arguments, "-o", tmp_path / "out.parquet", "--json")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
 def test_identify_ranks_the_candidates(listed):
     found, stderr = process("identify", SULFONE, "--candidates", listed, "--edge", "S K")
     assert set(found) == {"ranking", "groups", "none_of_these", "warnings"}
@@ -313,4 +345,4 @@ def test_the_help_lists_every_command_without_loading_the_heavy_parts():
     )
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True).stdout == "set()\n"
     shown = command("--help").stdout
-    assert all(verb in shown for verb in ("predict", "identify", "simulate", "results", "demo", "train"))
+    assert all(verb in shown for verb in ("predict", "identify", "simulate", "results", "demo", "compute", "train"))

@@ -9,10 +9,10 @@ import pytest
 import xas_bluesky
 
 ROOT = Path(xas_bluesky.__file__).parent
-MODEL_SIDE = {"models", "prediction", "structures", "training"}
+MODEL_SIDE = {"models", "prediction", "structures", "theory", "training"}
 ANALYSIS = {"candidates", "comparison", "config", "decision", "edges", "errors", "files", "reduction", "spectra"}
 LIVE_SIDE = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")} - MODEL_SIDE - {"__init__"}
-NETWORKS = {"rdkit", "torch", "torch_geometric"}
+NETWORKS = {"ase", "pyscf", "rdkit", "tblite", "torch", "torch_geometric"}
 BEAMLINE = {"bluesky", "bluesky_tiled_plugins", "event_model", "ophyd", "tiled"}
 
 LOADED = """

@@ -1,20 +1,25 @@
 """Candidates: named structures that may be the sample, as plain text."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from xas_bluesky.errors import CandidateError
+
+Format = Literal["smiles", "mol", "xyz"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Name one structure that may be the sample.
 
-    `structure` is SMILES text; `source` says where it was read ("file:line"), for messages.
+    `structure` is the text of it: SMILES, a mol block (as in an .sdf file) or an xyz block (positions in Å), as `format`
+    says; `source` says where it was read ("file:line"), for messages.
     """
 
     name: str
     structure: str
     source: str = ""
+    format: Format = "smiles"
 
     def __post_init__(self) -> None:
         if not self.name.strip():

@@ -16,8 +16,9 @@ from xas_bluesky.errors import SettingsError, SpectrumError, XASError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-Candidates = Annotated[Path, typer.Argument(help=".smi, or .csv with the columns name and smiles")]
-CandidatesOption = Annotated[Path, typer.Option("--candidates", help=".smi, or .csv with the columns name and smiles")]
+CANDIDATE_FILE = ".smi, .csv with the columns name and smiles, .sdf or .xyz"
+Candidates = Annotated[Path, typer.Argument(help=CANDIDATE_FILE)]
+CandidatesOption = Annotated[Path, typer.Option("--candidates", help=CANDIDATE_FILE)]
 SpectrumFile = Annotated[Path, typer.Argument(help="XDI, csv with energy_eV and mu_raw, or two columns")]
 Edge = Annotated[str, typer.Option(help='the absorption edge, as in "S K"')]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
@@ -153,6 +154,26 @@ def demo(
     from xas_bluesky.demo import run_demo
 
     run_demo(catalog, output, as_json)
+
+
+@app.command()
+@explained
+def compute(
+    molecules: Candidates,
+    edge: Annotated[list[str], typer.Option(help='an absorption edge, as in "C K"; give it again for another')],
+    output: Annotated[Path, typer.Option("-o", help="data set to write, or to go on with")],
+    workers: Annotated[int | None, typer.Option(min=1, help="molecules at a time; by default, one per core")] = None,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="of a Ray cluster: auto, local or host:port")] = None,
+    retry_failures: Annotated[bool, typer.Option("--retry-failures", help="try again what failed before")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute core excitations from first principles; stopped or killed, the same command goes on."""
+    from rich.text import Text
+
+    from xas_bluesky.theory.campaign import compute_file
+
+    summary = compute_file(molecules, edge, output, workers, ray, retry_failures)
+    _show(asdict(summary), as_json, Text(str(summary)))
 
 
 @app.command()

@@ -10,8 +10,8 @@ from xas_bluesky.errors import EdgeError
 
 MEGABARN_PER_CM2 = 1e18
 AVOGADRO = 6.02214076e23
-JUMP_HALF_WIDTH = 50.0
-"""The jump is read this far (eV) below and above the edge, clear of the tabulated edge's own width."""
+JUMP_HALF_WIDTH = 0.02
+"""The jump is read this share of the edge's energy below and above it; the slope makes it about 5 % less than at the edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ def find_edge(name: str) -> Edge:
         found = None
     if found is None:
         raise EdgeError(f"edge {name!r}: xraydb knows no such edge; give an element and a level, as in 'S K' or 'Cu K'")
-    below, above = xraydb.mu_elam(absorber, [found.energy - JUMP_HALF_WIDTH, found.energy + JUMP_HALF_WIDTH], kind="photo")
+    beside = [found.energy * (1 - JUMP_HALF_WIDTH), found.energy * (1 + JUMP_HALF_WIDTH)]
+    below, above = xraydb.mu_elam(absorber, beside, kind="photo")
     jump = float(above - below) * xraydb.atomic_mass(absorber) / AVOGADRO * MEGABARN_PER_CM2
     width: Any = xraydb.core_width(absorber, level)
     return Edge(absorber, level, float(found.energy), float(width), jump)

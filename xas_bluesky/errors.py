@@ -4,10 +4,12 @@ XASError
 ├── InputError            something a user gave: file, candidate, edge, setting
 │   ├── SpectrumError     a measured spectrum that cannot be used
 │   ├── CandidateError    a structure that cannot be used
+│   ├── DatasetError      a file of core excitations that cannot be used
 │   ├── EdgeError         an edge that is unknown, or that no model covers
 │   └── SettingsError     a settings file or an option
 ├── CatalogError          a Tiled catalog that cannot be reached, opened or written
 ├── ModelError            model weights that are missing, broken or foreign
+├── CalculationError      a first-principles calculation that failed
 └── PredictionError       the predictor process failed or went away
 
 A message says what is wrong, where, and what to do. The command line prints it and exits with code 2.
@@ -30,6 +32,10 @@ class CandidateError(InputError):
     """Reject a candidate structure or a list of them."""
 
 
+class DatasetError(InputError):
+    """Reject a file of core excitations."""
+
+
 class EdgeError(InputError):
     """Reject an absorption edge."""
 
@@ -44,6 +50,10 @@ class CatalogError(XASError):
 
 class ModelError(XASError):
     """Report model weights that cannot be used."""
+
+
+class CalculationError(XASError):
+    """Report a first-principles calculation that failed."""
 
 
 class PredictionError(XASError):

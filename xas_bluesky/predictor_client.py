@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from dataclasses import astuple
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -50,7 +51,7 @@ class LocalPredictor:
 
     def predict(self, candidates: Sequence[Candidate], edge: str) -> Prediction:
         """Predict; raises InputError for bad candidates or edges, PredictionError when the process died."""
-        request = {"edge": edge, "candidates": [(c.name, c.structure, c.source) for c in candidates]}
+        request = {"edge": edge, "candidates": [astuple(candidate) for candidate in candidates]}
         assert self._process.stdin is not None  # noqa: S101
         assert self._process.stdout is not None  # noqa: S101
         with self._one_at_a_time:

@@ -29,6 +29,31 @@ def test_csv_columns_in_any_order(tmp_path: Path) -> None:
     )
 
 
+MOL = "water\n  made by hand\n\n  1  0  0  0  0  0            999 V2000\n    0.0000    0.0000    0.0000 O   0  0\nM  END\n"
+XYZ = "3\nwater\nO 0 0 0\nH 0 0.757 0.587\nH 0 -0.757 0.587\n"
+
+
+def test_sdf(tmp_path: Path) -> None:
+    nameless = MOL.replace("water", "")
+    text = MOL + "> <energy>\n-76.4\n\n$$$$\n" + nameless + "$$$$\n\n"
+    path = write(tmp_path / "list.sdf", text)
+    assert read_candidates(path) == (
+        Candidate("water", MOL, f"{path}:1", "mol"),
+        Candidate("list:2", nameless, f"{path}:11", "mol"),
+    )
+    assert read_candidates(write(tmp_path / "one.sdf", nameless))[0].name == "one"
+
+
+def test_xyz(tmp_path: Path) -> None:
+    extended = '1\nProperties=species:S:1:pos:R:3:forces:R:3 pbc="F F F"\nne 0.5 0 -1e-3 0.1 0.2 0.3\n'
+    path = write(tmp_path / "list.xyz", XYZ + "\n" + extended)
+    assert read_candidates(path) == (
+        Candidate("water", XYZ, f"{path}:1", "xyz"),
+        Candidate("list:2", "1\n\nNe 0.5 0 -1e-3\n", f"{path}:7", "xyz"),
+    )
+    assert read_candidates(write(tmp_path / "one.xyz", XYZ.replace("water", "")))[0].name == "one"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -43,8 +68,18 @@ def test_csv_columns_in_any_order(tmp_path: Path) -> None:
         ),
         ("list.csv", "name,smiles\na,CCS\nb\n", ":3: 1 cells under 2 columns"),
         ("list.csv", "name,smiles\na,CCS\n,CSC\n", ":3: the name is empty"),
-        ("list.txt", "CCS a\n", "unknown ending '.txt'; give a .smi or a .csv file"),
+        ("list.txt", "CCS a\n", "unknown ending '.txt'; give a .smi, .csv, .sdf or .xyz file"),
         ("list.smi", "CCS\0", "this is not a text file"),
+        ("list.sdf", "", "the file names no candidate"),
+        ("list.sdf", MOL + "$$$$\n" + MOL, ":8: the name 'water' is taken already .*list.sdf:1"),
+        ("list.xyz", "\n\n", "the file names no candidate"),
+        ("list.xyz", "water\n3\n", ":1: expected the number of atoms of a frame, got 'water'; correct"),
+        ("list.xyz", XYZ + "0\n\n", ":6: expected the number of atoms of a frame, got '0'"),
+        ("list.xyz", XYZ + "4\n\nH 0 0 0\n", ":6: 4 atoms are announced, 1 follow; complete"),
+        ("list.xyz", "2\n\nO 0 0\nH 0 0 1\n", ":3: expected an element and x, y, z in Å, got 'O 0 0'; correct the atom"),
+        ("list.xyz", "1\n\nO 0 0 nan\n", ":3: expected an element and x, y, z in Å"),
+        ("list.xyz", "1\n\n8 0 0 0\n", ":3: expected an element and x, y, z in Å"),
+        ("list.xyz", "1\n\n\n", ":3: expected an element and x, y, z in Å, got ''"),
     ],
 )
 def test_bad_lists_are_refused_by_file_and_line(tmp_path: Path, name: str, text: str, message: str) -> None:

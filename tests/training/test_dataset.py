@@ -12,6 +12,7 @@ from rdkit import Chem
 from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SettingsError
 from xas_bluesky.models.continuum import faded, ionization_energy
+from xas_bluesky.structures.split import split
 from xas_bluesky.training.dataset import (
     GRID,
     MEGABARN_EV,
@@ -22,7 +23,6 @@ from xas_bluesky.training.dataset import (
     load_sulfur_set,
     spectra_of,
 )
-from xas_bluesky.training.split import split
 
 
 def residue(smiles: str) -> int:

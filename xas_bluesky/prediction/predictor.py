@@ -73,7 +73,9 @@ class Predictor:
             if candidate.name in served:
                 raise CandidateError(f"{describe(candidate)}: another candidate has this name; make names unique")
             try:
-                molecule = embed(read_molecule(candidate, absorber), describe(candidate))
+                molecule = read_molecule(candidate, absorber)
+                if not molecule.GetNumConformers():
+                    molecule = embed(molecule, describe(candidate))
             except CandidateError as error:
                 rejected.append(str(error))
             else:

@@ -19,7 +19,7 @@ from xas_bluesky.errors import CandidateError, SettingsError
 from xas_bluesky.models.continuum import faded, ionization_energy
 from xas_bluesky.spectra import FWHM, Array
 from xas_bluesky.structures import AtomGraph, embed, molecular_graph, read_molecule
-from xas_bluesky.training.split import split
+from xas_bluesky.structures.split import split
 
 MEGABARN_EV = 109.76
 """Cross-section integrated over energy, Mb·eV, per unit of oscillator strength: π e² h / (2 ε₀ m c) in those units."""
@@ -62,7 +62,7 @@ def load_sulfur_set(folder: Path) -> list[Example]:
     """
     examples: list[Example] = []
     progress = Console(stderr=True)
-    for row, roots, strengths in track(_read_compounds(folder), "geometries", transient=True, console=progress):
+    for row, roots, strengths in track(read_compounds(folder), "geometries", transient=True, console=progress):
         part = split(row["smiles"]) if row["smiles"] else "blind"
         if part == "blind":
             continue
@@ -80,8 +80,11 @@ def load_sulfur_set(folder: Path) -> list[Example]:
     return examples
 
 
-def _read_compounds(folder: Path) -> list[tuple[dict[str, str], Array, Array]]:
-    """Return each compound's row, the energies (eV) of its sticks and their strengths."""
+def read_compounds(folder: Path) -> list[tuple[dict[str, str], Array, Array]]:
+    """Return each compound's row (name, type, smiles), the energies (eV) of its sticks, with SHIFT, and their strengths.
+
+    Raises SettingsError as `load_sulfur_set`.
+    """
     try:
         with (folder / "molecules.csv").open(newline="", encoding="utf-8") as lines:
             rows = [{key: row[key] for key in ("name", "type", "smiles")} for row in csv.DictReader(lines)]

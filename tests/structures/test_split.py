@@ -5,7 +5,7 @@ import pytest
 from rdkit import Chem
 
 from xas_bluesky.errors import CandidateError
-from xas_bluesky.training.split import split
+from xas_bluesky.structures.split import split
 
 
 @pytest.mark.parametrize(

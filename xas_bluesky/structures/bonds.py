@@ -1,0 +1,89 @@
+"""Find the bonds of a molecule of which only elements and positions are known."""
+
+import numpy as np
+from rdkit import Chem
+from rdkit.Chem import rdDetermineBonds, rdMolTransforms
+from scipy.optimize import LinearConstraint, milp
+
+LONGEST_BOND = 1.25
+"""Times the sum of two covalent radii; 1.3 joins atoms across the small rings of QM9's cages."""
+MOST_BENT = 140.0
+"""Degrees, less than any carbon with two neighbours and triple or cumulated bonds has, small rings included."""
+LONGEST_SEARCH = 10.0
+"""Seconds."""
+
+State = tuple[int, int, float]
+"""Valence, formal charge, and what it costs to be so."""
+CHARGED = 1.0
+STATES: dict[str, tuple[State, ...]] = {
+    "H": ((1, 0, 0.0),),
+    "B": ((3, 0, 0.0), (4, -1, CHARGED)),
+    "C": ((4, 0, 0.0), (3, -1, 1.5 * CHARGED)),
+    "N": ((3, 0, 0.0), (4, 1, CHARGED), (2, -1, 1.2 * CHARGED)),
+    "O": ((2, 0, 0.0), (1, -1, CHARGED), (3, 1, 1.5 * CHARGED)),
+    "F": ((1, 0, 0.0),),
+    "Si": ((4, 0, 0.0),),
+    "P": ((3, 0, 0.0), (5, 0, 0.1), (4, 1, CHARGED)),
+    "S": ((2, 0, 0.0), (4, 0, 0.1), (6, 0, 0.2), (1, -1, CHARGED), (3, 1, 1.5 * CHARGED)),
+    "Cl": ((1, 0, 0.0), (7, 0, 0.3)),
+    "As": ((3, 0, 0.0), (5, 0, 0.1)),
+    "Se": ((2, 0, 0.0), (4, 0, 0.1), (6, 0, 0.2), (1, -1, CHARGED), (3, 1, 1.5 * CHARGED)),
+    "Br": ((1, 0, 0.0),),
+    "I": ((1, 0, 0.0),),
+}
+"""What an atom in a closed-shell molecule may be; S=O costs less than S⁺–O⁻, as the training set writes it."""
+ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
+
+
+def find_bonds(molecule: Chem.Mol) -> bool:
+    """Add bonds, their orders and formal charges to a molecule of atoms and positions, in place.
+
+    Neighbours are atoms close to each other; bond orders and charges are those that cost least (STATES), neutral in all.
+    Returns False when no closed-shell, neutral molecule with all its hydrogens fits.
+    """
+    rdDetermineBonds.DetermineConnectivity(molecule, useVdw=True, covFactor=LONGEST_BOND)
+    if any(atom.GetSymbol() not in STATES for atom in molecule.GetAtoms()) or not _assign_orders(molecule):
+        return False
+    if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+        return False
+    return not any(_is_bent(atom) for atom in molecule.GetAtoms())
+
+
+def _assign_orders(molecule: Chem.Mol) -> bool:
+    bonds = list(molecule.GetBonds())
+    states = [(atom.GetIdx(), *state) for atom in molecule.GetAtoms() for state in STATES[atom.GetSymbol()]]
+    atoms, variables = molecule.GetNumAtoms(), len(bonds) + len(states)
+    one_state, valence = np.zeros((atoms, variables)), np.zeros((atoms, variables))
+    charge, cost = np.zeros((1, variables)), np.zeros(variables)
+    for column, bond in enumerate(bonds):
+        valence[[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()], column] = 1
+    for column, (atom, bonded, charged, price) in enumerate(states, len(bonds)):
+        one_state[atom, column], valence[atom, column], charge[0, column], cost[column] = 1, -bonded, charged, price
+    lower, upper = np.zeros(variables), np.ones(variables)
+    lower[: len(bonds)], upper[: len(bonds)] = 1, 3
+    found = milp(
+        cost,
+        integrality=np.ones(variables),
+        bounds=(lower, upper),
+        constraints=[LinearConstraint(one_state, 1, 1), LinearConstraint(np.vstack([valence, charge]), 0, 0)],
+        options={"time_limit": LONGEST_SEARCH},
+    )
+    if not found.success:
+        return False
+    chosen = np.rint(found.x).astype(int).tolist()
+    for bond, order in zip(bonds, chosen, strict=False):
+        bond.SetBondType(ORDERS[order])
+    for (atom, _, charged, _), is_so in zip(states, chosen[len(bonds) :], strict=True):
+        if is_so:
+            molecule.GetAtomWithIdx(atom).SetFormalCharge(charged)
+            molecule.GetAtomWithIdx(atom).SetNoImplicit(True)
+    return True
+
+
+def _is_bent(atom: Chem.Atom) -> bool:
+    """Tell whether a carbon was given triple or cumulated bonds that its angle belies: its hydrogens are missing."""
+    ends = [other.GetIdx() for other in atom.GetNeighbors()]
+    if atom.GetSymbol() != "C" or atom.GetHybridization() != Chem.HybridizationType.SP or len(ends) != 2:
+        return False
+    conformer = atom.GetOwningMol().GetConformer()
+    return rdMolTransforms.GetAngleDeg(conformer, ends[0], atom.GetIdx(), ends[1]) < MOST_BENT
