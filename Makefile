@@ -22,7 +22,7 @@ demo: $(INSTALLED)
 	.venv/bin/xas-bluesky demo
 
 test: $(INSTALLED)
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses 2
 
 check: $(INSTALLED)
 	.venv/bin/ruff check

@@ -5,8 +5,13 @@ added; what is left (self-interaction, relativity, the basis) is nearly the same
 """
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from xas_bluesky.spectra import Array
+from xas_bluesky.theory.dataset import Dataset
 from xas_bluesky.theory.sticks import Sticks
 
 EXACT_EXCHANGE = 1 / 3
@@ -40,9 +45,26 @@ ELEMENTS = tuple(CONSTANTS)
 
 def excitation_energies(site: Sticks) -> Array:
     """Return the calibrated excitation energies (k,) of a site, eV."""
-    return site.energy + EXACT_EXCHANGE * site.relaxation + CONSTANTS[site.element].excitation
+    return site.energy + _excitation_shift(site.element, site.relaxation)
 
 
 def ionization_energy(site: Sticks) -> float:
     """Return the calibrated ionization energy of a site, eV."""
     return site.ionization + site.relaxation + CONSTANTS[site.element].ionization
+
+
+def calibrated(dataset: Dataset, element: str) -> tuple[NDArray[np.int64], Array, Array]:
+    """Calibrate all sites of `element` in a data set at once.
+
+    Returns their indices (n,), the excitation energies of their sticks site by site (k,), and their ionization energies
+    (n,), eV.
+    """
+    sites = dataset.of_element(element)
+    shift = _excitation_shift(element, dataset.site_relaxation[sites])
+    energy = dataset.energy[dataset.sticks_of(sites)] + np.repeat(shift, dataset.site_sticks[sites])
+    ionization = dataset.site_ionization[sites] + dataset.site_relaxation[sites] + CONSTANTS[element].ionization
+    return sites, energy, ionization
+
+
+def _excitation_shift(element: str, relaxation: Any) -> Any:
+    return EXACT_EXCHANGE * relaxation + CONSTANTS[element].excitation

@@ -18,7 +18,7 @@ from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import DatasetError
 from xas_bluesky.spectra import Array
 from xas_bluesky.structures import environment, read_molecule, split
-from xas_bluesky.theory import Dataset, Sticks, cross_sections, excitation_energies, ionization_energy
+from xas_bluesky.theory import Dataset, calibrated, cross_sections
 from xas_bluesky.training.dataset import GAUSSIAN, GRID, LORENTZIAN, read_compounds
 
 EDGE = "S K"
@@ -148,18 +148,26 @@ def pair_theories(computed: Dataset, folder: Path) -> TheoryPairs:
     """
     published = {row["name"]: (row, energy, strength) for row, energy, strength in read_compounds(folder)}
     compounds: list[_Compound] = []
-    for site in computed.of_element("S"):
-        place = computed.site_molecule[site]
+    sites, energies, ionizations = calibrated(computed, "S")
+    ends = np.cumsum(computed.site_sticks[sites])[:-1]
+    each = zip(
+        computed.site_molecule[sites],
+        ionizations,
+        np.split(energies, ends),
+        np.split(computed.strength[computed.sticks_of(sites)], ends),
+        strict=True,
+    )
+    for place, ionization, excitations, strengths in each:
         name, smiles = str(computed.name[place]), str(computed.smiles[place])
         row, energy, strength = published.get(name, ({"smiles": ""}, np.zeros(0), np.zeros(0)))
         if not row["smiles"] or Chem.CanonSmiles(row["smiles"]) != Chem.CanonSmiles(smiles):
             raise DatasetError(f"molecule {name!r}: {folder} holds no {smiles} of this name; compute the compounds it holds")
         part = split(smiles)
-        ionization, relative, strengths = _calibrated(computed, int(site))
         if part != "blind" and energy.max(initial=-np.inf) - ionization >= GRID[-1] + BEYOND:
             part = "TEST" if row["type"] == "TEST" else part
             around = _environment(Candidate(name, smiles))
-            compounds.append(_Compound(name, around, part, ionization, (relative, strengths), (energy - ionization, strength)))
+            ours, theirs = (excitations - ionization, strengths), (energy - ionization, strength)
+            compounds.append(_Compound(name, around, part, ionization, ours, theirs))
     return TheoryPairs(
         name=np.array([compound.name for compound in compounds], dtype=np.str_),
         environment=np.array([compound.environment for compound in compounds], dtype=np.str_),
@@ -193,18 +201,3 @@ class _Compound:
 def _environment(candidate: Candidate) -> str:
     molecule = read_molecule(candidate, "S")
     return next(environment(atom) for atom in molecule.GetAtoms() if atom.GetSymbol() == "S")
-
-
-def _calibrated(computed: Dataset, site: int) -> tuple[float, Array, Array]:
-    """Return a site's ionization energy, eV, and its sticks: energies from it, and strengths."""
-    members = computed.sticks_of(np.array([site]))
-    sticks = Sticks(
-        atom=int(computed.site_atom[site]),
-        element="S",
-        energy=computed.energy[members],
-        strength=computed.strength[members],
-        ionization=float(computed.site_ionization[site]),
-        relaxation=float(computed.site_relaxation[site]),
-    )
-    ionization = ionization_energy(sticks)
-    return ionization, excitation_energies(sticks) - ionization, sticks.strength
