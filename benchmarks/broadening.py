@@ -14,7 +14,7 @@ from scipy.special import voigt_profile
 
 from xas_bluesky.edges import find_edge
 from xas_bluesky.spectra import FWHM
-from xas_bluesky.theory.broadening import STRENGTH, cross_sections
+from xas_bluesky.theory.broadening import MEGABARN_EV, cross_sections
 
 STICKS = 120
 PLAIN = 50
@@ -39,7 +39,7 @@ def main() -> None:
         fast = sites / (time.perf_counter() - start)
         start = time.perf_counter()
         for site in range(PLAIN):
-            STRENGTH * voigt_profile(grid[:, None] - energy[site], gaussian / FWHM, edge.width / 2) @ strength[site]
+            MEGABARN_EV * voigt_profile(grid[:, None] - energy[site], gaussian / FWHM, edge.width / 2) @ strength[site]
         plain = PLAIN / (time.perf_counter() - start)
         print(f"{gaussian} eV, {len(grid)} energies: {fast:.0f} sites/s, plain sum {plain:.0f} sites/s", flush=True)
 

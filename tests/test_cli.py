@@ -114,6 +114,7 @@ def test_predict_takes_positions(tmp_path, ending):
         (["--edge", "S K", "--edge", "Cu K"], "edge 'Cu K': there are no constants for it; what can be computed is"),
         (["--edge", "sulfur"], "edge 'sulfur': expected an element and a level"),
         (["--edge", "S K", "--ray", "127.0.0.1:9"], "Ray cluster '127.0.0.1:9': no connection"),
+        (["--edge", "S K", "--workers", "0"], "0 workers: expected at least one"),
     ],
 )
 def test_what_cannot_be_computed_is_said(listed, tmp_path, arguments, said):

@@ -162,18 +162,16 @@ def compute(
     molecules: Candidates,
     edge: Annotated[list[str], typer.Option(help='an absorption edge, as in "C K"; give it again for another')],
     output: Annotated[Path, typer.Option("-o", help="data set to write, or to go on with")],
-    workers: Annotated[int | None, typer.Option(min=1, help="molecules at a time; by default, one per core")] = None,
+    workers: Annotated[int | None, typer.Option(help="molecules at a time; by default, one per core")] = None,
     ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="of a Ray cluster: auto, local or host:port")] = None,
     retry_failures: Annotated[bool, typer.Option("--retry-failures", help="try again what failed before")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compute core excitations from first principles; stopped or killed, the same command goes on."""
-    from rich.text import Text
-
     from xas_bluesky.theory.campaign import compute_file
 
     summary = compute_file(molecules, edge, output, workers, ray, retry_failures)
-    _show(asdict(summary), as_json, Text(str(summary)))
+    _show(asdict(summary), as_json, str(summary))
 
 
 @app.command()
@@ -197,6 +195,8 @@ def main() -> None:
 def _show(found: dict[str, Any], as_json: bool, else_show: object) -> None:
     if as_json:
         print(json.dumps(found, allow_nan=False))
+    elif isinstance(else_show, str):
+        print(else_show)
     else:
         from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""Tasks for campaigns in tests: fast, and importable by the worker processes (see the fixture `tasks_on_path`)."""
+"""Tasks for campaigns in tests: fast, and imported by the worker processes too (see `sys.path` in test_campaign.py)."""
 
 import os
 import signal

@@ -5,7 +5,7 @@ from scipy.special import voigt_profile
 from xas_bluesky.errors import DatasetError, SettingsError
 from xas_bluesky.spectra import FWHM, Array
 from xas_bluesky.theory import broadening
-from xas_bluesky.theory.broadening import DECAY, GROWTH, STRENGTH, WIDTH, cross_sections, molecule_means
+from xas_bluesky.theory.broadening import DECAY, GROWTH, MEGABARN_EV, WIDTH, cross_sections, molecule_means
 
 EDGE = {"jump": 0.09, "gaussian": 0.4, "lorentzian": 0.6}
 GRID = np.linspace(2462, 2540, 300)
@@ -35,13 +35,13 @@ def exact(grid: Array, energy: Array, strength: Array, jump: float, gaussian: fl
     folded = [
         np.exp(-(((above[:, None] + sign * sticks) / sigmas) ** 2) / 2) / (np.sqrt(2 * np.pi) * sigmas) for sign in (-1, 1)
     ]
-    continuum = STRENGTH * (sum(folded) @ heights)
+    continuum = MEGABARN_EV * (sum(folded) @ heights)
     weight = np.exp(-((above / DECAY) ** 2))
     density = weight * (continuum - jump)
     density[0] /= 2
     far = np.arange(-300, grid.max() + step, step)
     risen = 0.5 - np.arctan(300 / gamma) / np.pi + step * (np.cumsum(line(far)) - line(far) / 2)
-    below = STRENGTH * line(grid[:, None] - energy[energy < 0]) @ strength[energy < 0]
+    below = MEGABARN_EV * line(grid[:, None] - energy[energy < 0]) @ strength[energy < 0]
     return below + step * line(grid[:, None] - above) @ density + jump * np.interp(grid, far, risen)
 
 
@@ -60,7 +60,7 @@ def test_a_line_below_the_ionization_energy_keeps_its_area() -> None:
     grid = np.arange(1970, 2971, 0.05)
     stick = np.array([2470.123]), np.array([0.01]), np.array([1]), np.array([2478.0])
     found = cross_sections(grid, *stick, jump=1e-9, gaussian=0.4, lorentzian=0.6)[0]
-    assert found.sum() * 0.05 == pytest.approx(STRENGTH * 0.01, rel=0.002)  # the rest is in the wings, 500 eV away
+    assert found.sum() * 0.05 == pytest.approx(MEGABARN_EV * 0.01, rel=0.002)  # the rest is in the wings, 500 eV away
     half = grid[found > found.max() / 2]
     assert np.ptp(half) == pytest.approx(0.5346 * 0.6 + np.hypot(np.sqrt(0.2166) * 0.6, 0.4), abs=0.06)
     assert half.mean() == pytest.approx(2470.123, abs=0.03)
@@ -79,7 +79,7 @@ def test_far_below_nothing_is_left(sites: Sites) -> None:
 
 def test_evenly_spread_sticks_are_flat_with_an_edge_as_wide_as_the_lines() -> None:
     sticks = np.arange(0.1, 200, 0.2)
-    jump = STRENGTH * 1e-3 / 0.2
+    jump = MEGABARN_EV * 1e-3 / 0.2
     site = sticks, np.full(len(sticks), 1e-3), np.array([len(sticks)]), np.array([0.0])
     grid = np.linspace(-5, 60, 400)
     found = cross_sections(grid, *site, jump=jump, gaussian=0.5, lorentzian=0.01)[0]
@@ -94,7 +94,7 @@ def test_a_resonance_close_above_the_ionization_energy_stays() -> None:
     without = cross_sections(grid, *(values[:0] for values in site[:2]), np.array([0]), site[3], **EDGE)[0]
     added = cross_sections(grid, *site, **EDGE)[0] - without
     assert grid[added.argmax()] == pytest.approx(2.5, abs=0.5)  # a width growing with energy leans to lower energies
-    assert added.sum() * 0.1 == pytest.approx(STRENGTH * 0.01, rel=0.2)
+    assert added.sum() * 0.1 == pytest.approx(MEGABARN_EV * 0.01, rel=0.2)
 
 
 def test_any_grid_gives_the_same_curve(sites: Sites) -> None:

@@ -74,6 +74,7 @@ def test_is_the_same_for_a_turned_and_moved_molecule():
     [
         ("C[S-]", "charge is -1"),
         ("CS[CH2]", "unpaired electrons"),
+        ("O=S", "unpaired electrons"),
         ("CCO", "holds no S"),
         ("CC[Sn](C)(C)SC", "holds Sn"),
         ("CCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCCS", "basis functions are too many"),

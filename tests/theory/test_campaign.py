@@ -98,7 +98,7 @@ def test_every_molecule_is_computed_or_has_its_reason(output: Path, tmp_path: Pa
     assert (found.output, found.computed, found.failed, found.skipped) == (str(output), 7, 6, 0)
     assert found.molecules_per_core_hour > 1000
     dataset = read_dataset(output)
-    assert dataset.failures == found.failures
+    assert {name: failed.failure for name, failed in dataset.failures.items()} == found.failures
     assert dataset.provenance == EDGES
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert leaves_only(output)
@@ -111,17 +111,10 @@ def test_every_molecule_is_computed_or_has_its_reason(output: Path, tmp_path: Pa
 
 
 def test_a_failure_keeps_what_was_given(output: Path):
-    campaign(
-        [*alcohols(1), Candidate("torn", "C1CO"), Candidate("ethane", "C(C)"), Candidate("x", "nothing", "", "mol")], output
-    )
-    rows = {name: read_row(output, name) for name in ("torn", "ethane", "x")}
-    assert rows == {"torn": "C1CO", "ethane": "C(C)", "x": ""}
-
-
-def read_row(path: Path, name: str) -> str:
-    import pyarrow.parquet as pq
-
-    return next(row["smiles"] for row in pq.read_table(path, columns=["name", "smiles"]).to_pylist() if row["name"] == name)
+    given = [Candidate("torn", "C1CO"), Candidate("scf", "OCC"), Candidate("x", "nothing", "", "mol")]
+    campaign([*alcohols(1), *given], output, eventful)
+    kept = read_dataset(output).failures
+    assert {name: failed.smiles for name, failed in kept.items()} == {"torn": "C1CO", "scf": "CCO", "x": ""}
 
 
 def start(output: Path, log: Path, seconds: float) -> subprocess.Popen[bytes]:
@@ -189,14 +182,37 @@ def test_what_is_done_is_not_done_again_and_a_list_can_grow(output: Path):
 
 
 def test_failures_are_tried_again_when_asked(output: Path):
-    listed = [*alcohols(2), Candidate("scf", "CCO")]
-    assert campaign(listed, output, eventful).failed == 1
-    assert campaign(listed, output).computed == 0
+    listed = [*alcohols(2), Candidate("scf x; y", "CCO"), Candidate("torn", "C1CO")]
+    first = campaign(listed[:3], output, eventful)
+    assert (first.failed, first.failed_before, first.failures) == (1, 0, {"scf x; y": "x; y"})
+    again = campaign(listed[1:], output)
+    assert (again.computed, again.skipped, again.failed, again.failed_before) == (0, 1, 2, 1)
+    assert str(again).splitlines() == [
+        f"{output}: 0 molecules computed, 1 computed before, 2 failed (1 of them before; --retry-failures tries them again)",
+        "  torn: 'C1CO' is not a valid SMILES string; correct or remove it",
+        "  scf x; y: x; y",
+    ]
+    assert campaign(listed[:2], output).failures == {}
+    listed = listed[:3]
     found = campaign(listed, output, retry_failures=True)
     assert (found.computed, found.skipped) == (1, 2)
     dataset = read_dataset(output)
-    assert "scf" in dataset.name
-    assert dataset.failures == {}
+    assert "scf x; y" in dataset.name
+    assert list(dataset.failures) == ["torn"]
+
+
+def test_what_failed_is_tried_again_when_its_structure_was_corrected(output: Path):
+    def torn(*numbers: int) -> Candidate:
+        hydrogens = "".join(f"H 0 {number} 0.587\n" for number in numbers)
+        return Candidate("positions", f"{1 + len(numbers)}\n\nO 0 0 0\n{hydrogens}", "", "xyz")
+
+    before = [Candidate("torn", "C1CO"), Candidate("scf same", "C(C)O"), Candidate("scf other", "CO"), torn(1)]
+    campaign([*alcohols(1), *before], output, eventful)
+    assert campaign([*alcohols(1), *before], output, eventful).failed_before == 3
+    after = [Candidate("torn", "CCO"), Candidate("scf same", "CCO"), Candidate("scf other", "CCCO"), torn(-0.8, 0.8)]
+    found = campaign([*alcohols(1), *after], output)
+    assert (found.computed, found.skipped, found.failures) == (3, 1, {"scf same": "same"})
+    assert set(read_dataset(output).smiles.tolist()) == {"CO", "CCO", "CCCO", "O"}
 
 
 def test_parts_are_merged_now_and_then(output: Path, monkeypatch: pytest.MonkeyPatch):
@@ -255,9 +271,9 @@ def test_a_name_that_stands_for_another_structure_is_refused(output: Path):
 
 def test_when_nothing_can_be_computed_it_is_said_why(output: Path):
     listed = [Candidate(f"scf {n}", "CO") for n in range(5)]
-    said = r"none of the 5 molecules could be computed; scf 0: 0; scf 1: 1; scf 2: 2; and 2 more"
-    for _ in range(2):
-        with pytest.raises(CalculationError, match=said):
+    for before in ("", r" \(5 of them before; --retry-failures tries them again\)"):
+        reasons = r"\n  scf 0: 0\n  scf 1: 1\n  scf 2: 2\n  and 2 more, in the file's column failure"
+        with pytest.raises(CalculationError, match=f"data.parquet: 0 molecules computed, 5 failed{before}{reasons}"):
             campaign(listed, output, eventful)
     assert len(read_dataset(output).failures) == 5
 
@@ -267,10 +283,11 @@ def test_an_output_that_cannot_be_used_is_refused(tmp_path: Path):
     file.write_text("mine")
     with pytest.raises(SettingsError, match="cannot be written"):
         campaign(alcohols(1), file / "data.parquet")
-    with pytest.raises(DatasetError, match="no Parquet file"):
-        campaign(alcohols(1), file)
+    for taken in (file, tmp_path):
+        with pytest.raises(DatasetError, match=f"^{taken}: it exists and is no data set, or .*; name another output"):
+            campaign(alcohols(1), taken)
+        assert leaves_only(taken)
     assert file.read_text() == "mine"
-    assert leaves_only(file)
 
 
 def test_workers_that_do_not_start_end_the_campaign(output: Path, monkeypatch: pytest.MonkeyPatch):

@@ -50,7 +50,7 @@ def merged(energy: np.ndarray, strength: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", RECORDS.name)
 def test_agrees_with_the_script_that_it_grew_from(name):
-    """Compare 24 absorbers' states below the ionization energy with those that an independent program computed."""
+    """Compare 25 absorbers' states below the ionization energy with those that an independent program computed."""
     record = RECORDS.select(RECORDS.name == name)
     sites = core_excitations(solve_ground_state(record.numbers, record.positions), ("C", "N", "O", "F"))
     assert [site.atom for site in sites] == record.site_atom.tolist()

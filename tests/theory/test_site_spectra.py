@@ -41,5 +41,5 @@ def test_calibrated_keeps_the_order_of_sites() -> None:
 
 @pytest.mark.parametrize("edge", ["S L3", "Fe K"])
 def test_an_edge_without_constants(edge: str) -> None:
-    with pytest.raises(EdgeError, match="no spectra are computed there"):
+    with pytest.raises(EdgeError, match="there are no constants for it"):
         site_spectra(RECORDS, edge, GRID, gaussian=0.5)

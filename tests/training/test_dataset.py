@@ -13,9 +13,9 @@ from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SettingsError
 from xas_bluesky.models.continuum import faded, ionization_energy
 from xas_bluesky.structures.split import split
+from xas_bluesky.theory.broadening import MEGABARN_EV
 from xas_bluesky.training.dataset import (
     GRID,
-    MEGABARN_EV,
     Example,
     broaden,
     data_folder,

@@ -5,8 +5,10 @@ from rdkit import Chem
 from rdkit.Chem import rdDetermineBonds, rdMolTransforms
 from scipy.optimize import LinearConstraint, milp
 
-LONGEST_BOND = 1.25
-"""Times the sum of two covalent radii; 1.3 joins atoms across the small rings of QM9's cages."""
+LONGEST_BOND = (1.15, 1.25)
+"""Times the sum of two covalent radii; the second joins atoms across small rings, and is tried where the first falls short."""
+LONGEST_MULTIPLE = {Chem.BondType.DOUBLE: 0.97, Chem.BondType.TRIPLE: 0.88}
+"""Times that sum; a longer bond of this order stands in for hydrogens that are missing."""
 MOST_BENT = 140.0
 """Degrees, less than any carbon with two neighbours and triple or cumulated bonds has, small rings included."""
 LONGEST_SEARCH = 10.0
@@ -32,21 +34,27 @@ STATES: dict[str, tuple[State, ...]] = {
     "I": ((1, 0, 0.0),),
 }
 """What an atom in a closed-shell molecule may be; S=O costs less than S⁺–O⁻, as the training set writes it."""
+PERIODIC_TABLE = Chem.GetPeriodicTable()
 ORDERS = {1: Chem.BondType.SINGLE, 2: Chem.BondType.DOUBLE, 3: Chem.BondType.TRIPLE}
 
 
-def find_bonds(molecule: Chem.Mol) -> bool:
-    """Add bonds, their orders and formal charges to a molecule of atoms and positions, in place.
+def find_bonds(molecule: Chem.Mol) -> Chem.Mol | None:
+    """Return a copy of a molecule of atoms and positions, with bonds, their orders and formal charges.
 
     Neighbours are atoms close to each other; bond orders and charges are those that cost least (STATES), neutral in all.
-    Returns False when no closed-shell, neutral molecule with all its hydrogens fits.
+    None when no closed-shell, neutral molecule with all its hydrogens fits.
     """
-    rdDetermineBonds.DetermineConnectivity(molecule, useVdw=True, covFactor=LONGEST_BOND)
-    if any(atom.GetSymbol() not in STATES for atom in molecule.GetAtoms()) or not _assign_orders(molecule):
-        return False
-    if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
-        return False
-    return not any(_is_bent(atom) for atom in molecule.GetAtoms())
+    if any(atom.GetSymbol() not in STATES for atom in molecule.GetAtoms()):
+        return None
+    for longest in LONGEST_BOND:
+        bonded = Chem.Mol(molecule)
+        rdDetermineBonds.DetermineConnectivity(bonded, useVdw=True, covFactor=longest)
+        if not _assign_orders(bonded) or any(_is_stretched(bond) for bond in bonded.GetBonds()):
+            continue
+        sane = Chem.SanitizeMol(bonded, catchErrors=True) == Chem.SanitizeFlags.SANITIZE_NONE
+        if sane and not any(_is_bent(atom) for atom in bonded.GetAtoms()):
+            return bonded
+    return None
 
 
 def _assign_orders(molecule: Chem.Mol) -> bool:
@@ -78,6 +86,13 @@ def _assign_orders(molecule: Chem.Mol) -> bool:
             molecule.GetAtomWithIdx(atom).SetFormalCharge(charged)
             molecule.GetAtomWithIdx(atom).SetNoImplicit(True)
     return True
+
+
+def _is_stretched(bond: Chem.Bond) -> bool:
+    ends = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+    radii = sum(PERIODIC_TABLE.GetRcovalent(bond.GetOwningMol().GetAtomWithIdx(end).GetAtomicNum()) for end in ends)
+    length = rdMolTransforms.GetBondLength(bond.GetOwningMol().GetConformer(), *ends)
+    return length > LONGEST_MULTIPLE.get(bond.GetBondType(), np.inf) * radii
 
 
 def _is_bent(atom: Chem.Atom) -> bool:

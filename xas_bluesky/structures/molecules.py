@@ -59,8 +59,11 @@ def _parse(candidate: Candidate, where: str) -> Chem.Mol:
             molecule, problem = Chem.MolFromMolBlock(text, removeHs=False), "it is not a valid mol block"
         else:
             molecule, problem = Chem.MolFromXYZBlock(text), "it is not a valid xyz block"
-            if molecule and not find_bonds(molecule):
-                molecule, problem = None, "no bonds of a neutral molecule with all its hydrogens fit its positions"
+            if molecule:
+                molecule, problem = (
+                    find_bonds(molecule),
+                    "no bonds of a neutral molecule with all its hydrogens fit its positions",
+                )
     if not molecule:
         raise CandidateError(f"{where}: {problem}; correct or remove it")
     return molecule

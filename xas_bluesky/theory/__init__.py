@@ -5,7 +5,7 @@ What needs PySCF, the extra `theory` of the package, is in `calculation` and bel
 
 from xas_bluesky.theory.broadening import cross_sections, molecule_means
 from xas_bluesky.theory.calibration import ELEMENTS, calibrated, excitation_energies, ionization_energy
-from xas_bluesky.theory.dataset import Dataset, Result, concatenate, merge_datasets, names_in, read_dataset, write_dataset
+from xas_bluesky.theory.dataset import Dataset, Result, concatenate, merge_datasets, read_dataset, write_dataset
 from xas_bluesky.theory.site_spectra import site_spectra
 from xas_bluesky.theory.sticks import ComputedMolecule, Sticks
 
@@ -22,7 +22,6 @@ __all__ = [
     "ionization_energy",
     "merge_datasets",
     "molecule_means",
-    "names_in",
     "read_dataset",
     "site_spectra",
     "write_dataset",

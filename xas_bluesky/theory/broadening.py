@@ -20,7 +20,7 @@ from scipy import fft, integrate, special
 from xas_bluesky.errors import DatasetError, SettingsError
 from xas_bluesky.spectra import FWHM, Array
 
-STRENGTH = 109.76
+MEGABARN_EV = 109.76
 """Area (Mb·eV) under a line of unit oscillator strength."""
 
 DECAY = 10.0
@@ -143,7 +143,7 @@ def _fine_grid(
         size=size,
         step=step,
         zero=zero,
-        smoothing=sum(folded) * weight * STRENGTH / (np.sqrt(2 * np.pi) * sigmas),
+        smoothing=sum(folded) * weight * MEGABARN_EV / (np.sqrt(2 * np.pi) * sigmas),
         replaced=weight * jump,
         transfer=np.exp(-0.5 * (sigma * wave) ** 2 - gamma * wave),
         edge=jump * (below + integrate.cumulative_trapezoid(line, dx=step, initial=0)),
@@ -154,7 +154,7 @@ def _density(fine: _FineGrid, relative: Array, strength: Array, count: NDArray[n
     """Return the cross-sections (n, size) in Mb, without the atomic edge jump, before lines take their width."""
     site, bound = np.repeat(np.arange(len(count)), count), relative < 0
     shape = len(count), fine.size
-    density = _binned(site[bound], relative[bound] / fine.step + fine.zero, strength[bound], shape) * (STRENGTH / fine.step)
+    density = _binned(site[bound], relative[bound] / fine.step + fine.zero, strength[bound], shape) * (MEGABARN_EV / fine.step)
     shape = len(count), len(fine.smoothing)
     bins = _binned(site[~bound], relative[~bound] / CONTINUUM_STEP + 1, strength[~bound], shape)
     density[:, fine.zero : fine.zero + len(fine.replaced)] += bins @ fine.smoothing - fine.replaced

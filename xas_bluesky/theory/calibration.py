@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xas_bluesky.edges import Edge, find_edge
+from xas_bluesky.errors import EdgeError
 from xas_bluesky.spectra import Array
 from xas_bluesky.theory.dataset import Dataset
 from xas_bluesky.theory.sticks import Sticks
@@ -41,6 +43,15 @@ falls by 0.005 an element, and P is given the share of S.
 
 ELEMENTS = tuple(CONSTANTS)
 """Elements whose K edges can be computed."""
+
+
+def k_edge(name: str) -> Edge:
+    """Find an edge that can be computed; raises EdgeError for any other."""
+    edge = find_edge(name)
+    if edge.level != "K" or edge.absorber not in CONSTANTS:
+        known = ", ".join(f"'{element} K'" for element in ELEMENTS)
+        raise EdgeError(f"edge {name!r}: there are no constants for it; what can be computed is {known}")
+    return edge
 
 
 def excitation_energies(site: Sticks) -> Array:

@@ -14,11 +14,10 @@ import numpy as np
 from rdkit import Chem
 
 from xas_bluesky.candidates import Candidate
-from xas_bluesky.edges import find_edge
-from xas_bluesky.errors import CalculationError, CandidateError, DatasetError, EdgeError, SettingsError
+from xas_bluesky.errors import CalculationError, CandidateError, DatasetError, SettingsError
 from xas_bluesky.files import read_candidates
 from xas_bluesky.structures import describe, read_molecule
-from xas_bluesky.theory.calibration import ELEMENTS
+from xas_bluesky.theory.calibration import ELEMENTS, k_edge
 from xas_bluesky.theory.cluster import ray_cluster
 from xas_bluesky.theory.dataset import Dataset, Result
 from xas_bluesky.theory.parts import GrowingFile
@@ -35,20 +34,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Say what a campaign did: how many molecules it computed, could not compute (`failures`: name -> why), skipped."""
+    """Say what became of the molecules of a list.
+
+    `computed`: how many now; `skipped`: how many before; `failed`: how many could not be computed, `failed_before` of them
+    not tried again now; `failures`: name -> why, of all that failed.
+    """
 
     output: str
     computed: int
     failed: int
+    failed_before: int
     skipped: int
     molecules_per_core_hour: float
     failures: dict[str, str]
 
     def __str__(self) -> str:
-        counts = f"{self.computed} molecules computed ({self.molecules_per_core_hour:.0f} per core-hour)"
-        done = f"{self.skipped} done before, " if self.skipped else ""
-        failed = f"; {_reasons(self.failures)}; all reasons are in the file's column failure" if self.failures else ""
-        return f"{counts}, {done}{self.failed} failed: {self.output}{failed}"
+        speed = f" ({self.molecules_per_core_hour:.0f} per core-hour)" if self.computed else ""
+        skipped = f", {self.skipped} computed before" if self.skipped else ""
+        before = f" ({self.failed_before} of them before; --retry-failures tries them again)" if self.failed_before else ""
+        lines = [f"{self.output}: {self.computed} molecules computed{speed}{skipped}, {self.failed} failed{before}"]
+        lines += [f"  {name}: {' '.join(why.split())}" for name, why in islice(self.failures.items(), MOST_REASONS)]
+        if self.failed > MOST_REASONS:
+            lines.append(f"  and {self.failed - MOST_REASONS} more, in the file's column failure")
+        return "\n".join(lines)
 
 
 def compute_file(
@@ -61,8 +69,10 @@ def compute_file(
 ) -> Summary:
     """Compute the molecules of a .smi, .csv, .sdf or .xyz file at `edges`, in processes here or on the Ray cluster `address`.
 
-    Raises InputError for a list, an edge or an output that cannot be used, CalculationError when nothing could be computed.
+    Raises InputError for an argument that cannot be used, CalculationError when nothing could be computed.
     """
+    if workers is not None and workers < 1:
+        raise SettingsError(f"{workers} workers: expected at least one; leave the option out for one per core")
     elements = elements_of(edges)
     candidates = read_candidates(molecules)
     method = _provenance()
@@ -89,9 +99,9 @@ def run_campaign(
     described = {**provenance, "edges": ", ".join(f"{element} K" for element in elements)}
     failures: dict[str, str] = {}
     with GrowingFile(output, described) as file:
-        computed, failed = _names(file.dataset)
-        _check_structures(candidates, elements, file)
-        done = computed if retry_failures else computed | failed
+        computed = _computed_before(candidates, elements, file)
+        failed = {} if retry_failures else _failed_before(candidates, elements, file.dataset)
+        done = computed | failed.keys()
         left = [candidate for candidate in candidates if candidate.name not in done]
         tally = Tally(listed=len(candidates), skipped=len(candidates) - len(left))
         work = partial(attempt, task, elements)
@@ -110,10 +120,12 @@ def run_campaign(
         except KeyboardInterrupt:
             logger.warning("stopped at %s; the same command goes on from there", tally)
             raise
-    if not tally.computed and not any(candidate.name in computed for candidate in candidates):
-        failures = failures or dict(file.dataset.failures if file.dataset else {})
-        raise CalculationError(f"{output}: none of the {len(candidates)} molecules could be computed; {_reasons(failures)}")
-    return Summary(str(output), tally.computed, tally.failed, tally.skipped, tally.molecules_per_core_hour, failures)
+    failures |= failed
+    counts = (tally.computed, len(failures), len(failed), len(computed))
+    summary = Summary(str(output), *counts, tally.molecules_per_core_hour, failures)
+    if not (tally.computed or computed):
+        raise CalculationError(str(summary))
+    return summary
 
 
 def calculate(candidate: Candidate, elements: tuple[str, ...]) -> ComputedMolecule:
@@ -125,12 +137,7 @@ def calculate(candidate: Candidate, elements: tuple[str, ...]) -> ComputedMolecu
 
 def elements_of(edges: Sequence[str]) -> tuple[str, ...]:
     """Return the absorbers of `edges`, each once; raises EdgeError for one that cannot be computed."""
-    for name in edges:
-        edge = find_edge(name)
-        if edge.level != "K" or edge.absorber not in ELEMENTS:
-            known = ", ".join(repr(f"{element} K") for element in ELEMENTS)
-            raise EdgeError(f"edge {name!r}: there are no constants for it; what can be computed is {known}")
-    asked = {find_edge(name).absorber for name in edges}
+    asked = {k_edge(name).absorber for name in edges}
     return tuple(element for element in ELEMENTS if element in asked)
 
 
@@ -142,15 +149,9 @@ def _provenance() -> dict[str, str]:
     return provenance()
 
 
-def _names(dataset: Dataset | None) -> tuple[set[str], set[str]]:
-    return (set(dataset.name.tolist()), set(dataset.failures)) if dataset else (set(), set())
-
-
-def _check_structures(candidates: Sequence[Candidate], elements: tuple[str, ...], file: GrowingFile) -> None:
-    """Raise CandidateError for a candidate whose name stands for another structure in the file."""
+def _computed_before(candidates: Sequence[Candidate], elements: tuple[str, ...], file: GrowingFile) -> set[str]:
+    """Return the candidates computed before; raises CandidateError for a name that stands for another structure then."""
     dataset = file.dataset
-    if dataset is None:
-        return
     rows = {name: row for row, name in enumerate(dataset.name.tolist())}
     ends = np.cumsum(dataset.atoms)
     for candidate in candidates:
@@ -167,6 +168,14 @@ def _check_structures(candidates: Sequence[Candidate], elements: tuple[str, ...]
                 f"{describe(candidate)}: {file.path} holds another structure by this name ({smiles}); rename the candidate, "
                 "or name another output"
             )
+    return {candidate.name for candidate in candidates if candidate.name in rows}
+
+
+def _failed_before(candidates: Sequence[Candidate], elements: tuple[str, ...], dataset: Dataset) -> dict[str, str]:
+    """Return why candidates failed before, those left out whose structure was another then or is not known."""
+    known = [(candidate, dataset.failures[candidate.name]) for candidate in candidates if candidate.name in dataset.failures]
+    same = [found for candidate, found in known if found.smiles and found.smiles == _smiles(candidate, elements)]
+    return {found.name: str(found.failure) for found in same}
 
 
 def _result(outcome: Outcome, elements: tuple[str, ...]) -> Result:
@@ -188,12 +197,6 @@ def _smiles(candidate: Candidate, elements: tuple[str, ...]) -> str:
 
 def _canonical(molecule: Chem.Mol) -> str:
     return Chem.MolToSmiles(Chem.RemoveHs(molecule))
-
-
-def _reasons(failures: Mapping[str, str]) -> str:
-    first = [f"{name}: {reason}" for name, reason in islice(failures.items(), MOST_REASONS)]
-    more = [f"and {len(failures) - MOST_REASONS} more"] if len(failures) > MOST_REASONS else []
-    return "; ".join(first + more)
 
 
 @contextmanager

@@ -26,6 +26,8 @@ RANGE = 60.0
 """Excitations are kept up to this far (eV) above the first."""
 CORE_RADIUS = 1.5
 """Bohr: beyond it a 1s orbital of carbon or anything heavier has vanished."""
+RADIAL, ANGULAR = 30, 50
+"""Points of the grid around an absorber."""
 
 
 def core_excitations(ground: GroundState, elements: tuple[str, ...]) -> tuple[Sticks, ...]:
@@ -85,11 +87,11 @@ def _response(ground: GroundState, core: Array, extended: Extended) -> Array:
 
 
 @functools.cache
-def _core_grid(radial: int = 30, angular: int = 50) -> tuple[Array, Array]:
+def _core_grid() -> tuple[Array, Array]:
     """Return points (g, 3), bohr, and weights (g,) around an absorber, densest at its nucleus."""
-    roots, weights = np.polynomial.legendre.leggauss(radial)
+    roots, weights = np.polynomial.legendre.leggauss(RADIAL)
     fraction, weights = (roots + 1) / 2, weights / 2
     radius, width = CORE_RADIUS * fraction**3, 3 * CORE_RADIUS * fraction**2 * weights
-    sphere = LebedevGrid.MakeAngularGrid(angular)
+    sphere = LebedevGrid.MakeAngularGrid(ANGULAR)
     points = radius[:, None, None] * sphere[None, :, :3]
     return points.reshape(-1, 3), (4 * np.pi * (radius**2 * width)[:, None] * sphere[None, :, 3]).ravel()

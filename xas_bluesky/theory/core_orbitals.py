@@ -51,9 +51,9 @@ def relaxation_energies(ground: GroundState, cores: CoreOrbitals) -> Array:
     mol, count = ground.field.mol, ground.occupied.shape[1]
     heavy = [atom for atom in range(mol.natm) if mol.atom_charge(atom) > 2]
     valence = np.setdiff1d(np.arange(count), _shell(ground, heavy))
-    half = ground.half[:, :, valence]
-    fitting, functions, _ = half.shape
-    pairs = half.transpose(0, 2, 1).reshape(-1, functions) @ ground.empty.astype(np.float32)
+    half = ground.half[:, valence]
+    fitting, _, functions = half.shape
+    pairs = half.reshape(-1, functions) @ ground.empty.astype(np.float32)
     gaps = ground.energies[None, count:] - ground.energies[valence, None]
     pairs = (pairs.reshape(fitting, -1, gaps.shape[1]) * np.sqrt(4 / gaps).astype(np.float32)).reshape(fitting, -1)
     screening = np.eye(fitting) + pairs @ pairs.T

@@ -21,7 +21,10 @@ STRENGTH_DIGITS = 8
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Hold what became of one molecule: its core excitations, or why there are none (`failure`)."""
+    """Hold what became of one molecule: its core excitations, or why there are none (`failure`).
+
+    `smiles`: canonical; of a failure, as it was given where it cannot be read, empty where positions cannot.
+    """
 
     name: str
     smiles: str
@@ -44,7 +47,7 @@ class Dataset:
     (a, 3) Å. Sites, molecule by molecule: `site_molecule` (index into the molecules), `site_atom` (index in the
     molecule), `site_number` (atomic number), `site_ionization` (minus the 1s orbital's energy, eV), `site_relaxation`
     (eV, negative), `site_sticks` (number of sticks), (s,). Sticks, site by site: `energy` (eV, uncalibrated, increasing
-    within a site), `strength` (oscillator strength), (k,). `failures`: name -> why it could not be computed.
+    within a site), `strength` (oscillator strength), (k,). `failures`: those that could not be computed, by name.
     """
 
     name: NDArray[np.str_]
@@ -60,7 +63,7 @@ class Dataset:
     site_sticks: NDArray[np.int64]
     energy: Array
     strength: Array
-    failures: Mapping[str, str]
+    failures: Mapping[str, Result]
     provenance: Mapping[str, str]
 
     def __len__(self) -> int:
@@ -124,14 +127,6 @@ def dataset_of(results: Sequence[Result], provenance: Mapping[str, str]) -> Data
     return _dataset(_table(results, provenance))
 
 
-def names_in(path: Path) -> tuple[str, ...]:
-    """Return the names of all molecules in a file, the failed too, reading no other column.
-
-    Raises DatasetError as `read_dataset`.
-    """
-    return tuple(read_table(path, ["name"])["name"].to_pylist())
-
-
 def merge_datasets(paths: Sequence[Path], target: Path) -> None:
     """Write the rows of all files into one; of rows that share a name, the last stays.
 
@@ -155,7 +150,7 @@ def concatenate(datasets: Sequence[Dataset]) -> Dataset:
     }
     starts = np.repeat(np.cumsum([0, *map(len, datasets[:-1])]), [len(dataset.site_molecule) for dataset in datasets])
     arrays["site_molecule"] = arrays["site_molecule"] + starts
-    failures = {name: reason for dataset in datasets for name, reason in dataset.failures.items()}
+    failures = {name: failed for dataset in datasets for name, failed in dataset.failures.items()}
     return Dataset(**arrays, failures=failures, provenance=_joined([dataset.provenance for dataset in datasets]))
 
 
@@ -205,7 +200,7 @@ def _row(result: Result) -> dict[str, object]:
 
 
 def _dataset(table: Any) -> Dataset:
-    failures = table.filter(table["failure"].is_valid())
+    failed = table.filter(table["failure"].is_valid()).select(["name", "smiles", "failure"]).to_pylist()
     table = table.filter(table["failure"].is_null())
     atoms, sites = (
         table[column].combine_chunks().value_lengths().to_numpy().astype(np.int64) for column in ("number", "site_atom")
@@ -226,7 +221,7 @@ def _dataset(table: Any) -> Dataset:
         site_sticks=_values(table, "site_sticks", np.int64),
         energy=_values(table, "stick_energy_meV", np.float64) / 1000,
         strength=_values(table, "stick_strength", np.float64),
-        failures=dict(zip(failures["name"].to_pylist(), failures["failure"].to_pylist(), strict=True)),
+        failures={row["name"]: Result(**row, molecule=None) for row in failed},
         provenance=provenance_of(table),
     )
 

@@ -53,7 +53,6 @@ class DiffuseExtension:
         total = fitting.fit(2 * ground.occupied @ ground.occupied.T)
         fits = np.vstack([total, cores.fitted]).T
         self._fit_coefficients = scipy.linalg.solve_triangular(self._metric_root, fits, lower=True, trans=1)
-        self._occupied_half = np.ascontiguousarray(ground.half.transpose(0, 2, 1)).reshape(-1, field.mol.nao)
         self._basis_values = numeric.eval_ao(field.mol, field.grids.coords, deriv=1)
         values = self._basis_values @ ground.occupied
         density = 2 * np.einsum("gi,xgi->xg", values[0], values)
@@ -107,7 +106,7 @@ class DiffuseExtension:
     def _exchange(self, half: Array) -> Array:
         """Return the exchange part (d, N) of the Fock matrix."""
         flat = np.ascontiguousarray(half.transpose(1, 0, 2)).astype(np.float32).reshape(half.shape[1], -1)
-        both: Any = np.hstack([flat @ self._occupied_half, flat @ flat.T])
+        both: Any = np.hstack([flat @ self._ground.half.reshape(-1, self._ground.half.shape[2]), flat @ flat.T])
         return -self._ground.exact_exchange * both
 
     def _exchange_correlation(self, diffuse: gto.Mole) -> Array:

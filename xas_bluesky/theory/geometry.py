@@ -20,8 +20,8 @@ METHOD = "GFN2-xTB"
 LARGEST_FORCE = 0.05
 """eV/Å, where the relaxation stops."""
 MOST_STEPS = 500
-LONGEST_BOND = 1.4
-"""Times the sum of two covalent radii: a longer bond has broken."""
+LONGEST_BOND = 1.25
+"""Times the sum of two covalent radii: a longer bond has broken. None of 2,500 relaxed molecules had one from 1.10 to 1.35."""
 
 
 def relax(molecule: Chem.Mol) -> Array:

@@ -17,10 +17,11 @@ FITTING_BASIS = "def2-universal-jkfit"
 GRID_LEVEL = 0
 CONVERGENCE = 1e-5
 """Of the energy, in hartree; 1s energies then lie within 0.02 eV of the limit, rarely 0.04."""
-LEVEL_SHIFT = 0.3
-"""Of the empty orbitals, in hartree, for a second attempt where the first did not converge."""
 MOST_FUNCTIONS = 500
-"""Basis functions of the largest molecule: about 25 heavy atoms, 5 GB of memory."""
+"""Basis functions of the largest molecule: about 25 heavy atoms, 6 GB of memory."""
+
+UNLIMITED = 1e6
+"""MB, for PySCF, which would move its integrals to a file: MOST_FUNCTIONS is what bounds the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class GroundState:
 
     `field`: PySCF's converged mean field, with its molecule, grid and density fitting; `occupied` (n, o): orbitals whose
     density made the Fock matrix `fock` (n, n); `orbitals` (n, n), `energies` (n,): the eigenvectors of that very matrix;
-    `half` (f, n, o): the density-fitting tensor with one index on `occupied`. Over n basis functions, in hartree.
+    `half` (f, o, n): the density-fitting tensor with one index on `occupied`. Over n basis functions, in hartree.
     """
 
     field: Any
@@ -54,15 +55,10 @@ class GroundState:
 def solve_ground_state(numbers: NDArray[np.int64], positions: Array, convergence: float = CONVERGENCE) -> GroundState:
     """Solve for the ground state of a neutral closed-shell molecule, PBE0-1/3.
 
-    `numbers` (n,); `positions` (n, 3) Å; `convergence` of the energy, hartree. Raises CandidateError when the molecule is
-    too large, CalculationError when the self-consistent field does not converge.
+    `numbers` (n,); `positions` (n, 3) Å; `convergence` of the energy, hartree. Raises CalculationError when the
+    self-consistent field does not converge.
     """
-    mol = gto.M(atom=list(zip(numbers.tolist(), positions.tolist(), strict=True)), basis=BASIS, verbose=0, unit="Angstrom")
-    if mol.nao > MOST_FUNCTIONS:
-        raise CandidateError(
-            f"{mol.nao} basis functions are too many, the limit is {MOST_FUNCTIONS} (about 25 heavy atoms); give a "
-            "fragment that holds the absorber and what is near it"
-        )
+    mol = _molecule(numbers, positions)
     field: Any = dft.RKS(mol, xc=FUNCTIONAL).density_fit()
     field.with_df = DensityFitting(mol, auxbasis=FITTING_BASIS)
     field.grids.level = GRID_LEVEL
@@ -71,16 +67,28 @@ def solve_ground_state(numbers: NDArray[np.int64], positions: Array, convergence
     field.callback = lambda cycle: last.update(fock=cycle["fock"])  # of the final density, not extrapolated
     field.kernel()
     if not field.converged:
-        field.level_shift = LEVEL_SHIFT
-        field.kernel()
-        field.level_shift = 0
-    if not field.converged:
-        raise CalculationError(f"the self-consistent field did not converge in 2 × {field.max_cycle} cycles")
+        raise CalculationError(f"the self-consistent field did not converge in {field.max_cycle} cycles")
     overlap: Array = field.get_ovlp()
     occupied: Array = field.mo_coeff[:, : mol.nelectron // 2]
     energies, orbitals = field.eig(last["fock"], overlap)
-    half = field.with_df.half_transformed(occupied)
+    half = np.ascontiguousarray(field.with_df.half_transformed(occupied).transpose(0, 2, 1))
     return GroundState(field, overlap, last["fock"], occupied, orbitals, energies, half)
+
+
+def check_size(numbers: NDArray[np.int64]) -> None:
+    """Raise CandidateError when a molecule of these atoms is too large."""
+    apart = np.arange(3.0 * len(numbers)).reshape(-1, 3)
+    functions = _molecule(numbers, apart).nao
+    if functions > MOST_FUNCTIONS:
+        raise CandidateError(
+            f"{functions} basis functions are too many, the limit is {MOST_FUNCTIONS} (about 25 heavy atoms); give a "
+            "fragment that holds the absorber and what is near it"
+        )
+
+
+def _molecule(numbers: NDArray[np.int64], positions: Array) -> gto.Mole:
+    atoms = list(zip(numbers.tolist(), positions.tolist(), strict=True))
+    return gto.M(atom=atoms, basis=BASIS, verbose=0, unit="Angstrom", max_memory=UNLIMITED)
 
 
 class DensityFitting(df.DF):

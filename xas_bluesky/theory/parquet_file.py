@@ -19,7 +19,7 @@ KEY = b"xas_bluesky"
 
 COLUMNS: dict[str, tuple[Any, str]] = {
     "name": (pa.string(), "unique name of the molecule"),
-    "smiles": (pa.string(), "canonical SMILES, empty where only positions were given"),
+    "smiles": (pa.string(), "canonical SMILES; of a failure, as given where it cannot be read, or empty"),
     "failure": (pa.string(), "null when computed, else why not; the lists are empty then"),
     "number": (pa.list_(pa.uint8()), "atomic numbers"),
     "position_angstrom": (pa.list_(pa.float32()), "x, y, z of each atom in turn"),
@@ -73,8 +73,8 @@ def write_table(path: Path, table: Any) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> Any:
-    """Read a file that `write_table` wrote, or only some of its columns.
+def read_table(path: Path) -> Any:
+    """Read a file that `write_table` wrote.
 
     Raises DatasetError when it is missing, broken, or no file of this format.
     """
@@ -83,7 +83,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> Any:
             schema = file.schema_arrow
             found = json.loads((schema.metadata or {}).get(KEY, b"{}")).get("format")
             if found == FORMAT and schema.equals(schema_with({})):
-                return file.read(columns)
+                return file.read()
     except FileNotFoundError as error:
         raise DatasetError(f"{path}: no such file; give a data set made by `xas-bluesky compute`") from error
     except (pa.ArrowException, OSError, ValueError) as error:

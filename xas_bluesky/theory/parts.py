@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from xas_bluesky.errors import DatasetError, SettingsError
-from xas_bluesky.theory.dataset import Dataset, Result, merge_datasets, read_dataset, write_dataset
+from xas_bluesky.theory.dataset import Result, dataset_of, merge_datasets, read_dataset, write_dataset
 
 MOST_PARTS = 500
 ROWS_PER_PART = 10
@@ -23,15 +23,15 @@ class GrowingFile:
 
     Each result is written at once, as a file of its own in a folder beside the file (`FILE.parts`); now and then, and at
     the end, they are merged into the file and the folder is removed. A folder that a killed process left is merged at the
-    start. One process at a time may add to a file. `dataset`: what the file holds at the start, None for a new file.
-    Raises SettingsError when the file is in use or cannot be written, DatasetError when it was made in another way.
+    start. One process at a time may add to a file. `dataset`: what the file holds at the start. Raises SettingsError when
+    the file is in use or cannot be written, DatasetError when it is no data set or was made in another way.
     """
 
     def __init__(self, path: Path, provenance: Mapping[str, str]) -> None:
         self.path = path
-        self.dataset: Dataset | None = None
+        self.dataset = dataset_of([], provenance)
         self._provenance = provenance
-        self._folder = path.with_name(f"{path.name}.parts")
+        self._folder = path.parent / f"{path.name}.parts"
         self._rows = 0
         self._added = 0
 
@@ -98,7 +98,10 @@ class GrowingFile:
             part.unlink()
 
     def _check(self, path: Path) -> None:
-        found = read_dataset(path).provenance
+        try:
+            found = read_dataset(path).provenance
+        except DatasetError as error:
+            raise DatasetError(f"{path}: it exists and is no data set, or a broken one; name another output") from error
         for key in METHOD:
             before, now = found.get(key), self._provenance.get(key)
             if before != now:

@@ -17,7 +17,7 @@ HOUR = 3600.0
 class Tally:
     """Count what became of the molecules of a list.
 
-    `listed`: their number; `skipped`: done before; `seconds`: spent on those computed, over all cores.
+    `listed`: their number; `skipped`: computed or failed before; `seconds`: spent on those computed, over all cores.
     """
 
     listed: int

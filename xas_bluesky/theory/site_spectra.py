@@ -3,11 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from xas_bluesky.edges import find_edge
-from xas_bluesky.errors import EdgeError
 from xas_bluesky.spectra import Array
 from xas_bluesky.theory.broadening import cross_sections
-from xas_bluesky.theory.calibration import ELEMENTS, calibrated
+from xas_bluesky.theory.calibration import calibrated, k_edge
 from xas_bluesky.theory.dataset import Dataset
 
 
@@ -18,9 +16,7 @@ def site_spectra(dataset: Dataset, edge: str, grid: Array, gaussian: float) -> t
     their cross-sections (n, m) in Mb per absorber; divided by `find_edge(edge).jump` they lie on the scale of a measured,
     edge-step-normalized spectrum. Raises EdgeError for an edge without constants, and as `cross_sections`.
     """
-    found = find_edge(edge)
-    if found.level != "K" or found.absorber not in ELEMENTS:
-        raise EdgeError(f"edge {edge!r}: no spectra are computed there; give the K edge of {', '.join(ELEMENTS)}")
+    found = k_edge(edge)
     sites, energy, ionization = calibrated(dataset, found.absorber)
     strength, count = dataset.strength[dataset.sticks_of(sites)], dataset.site_sticks[sites]
     widths = {"gaussian": gaussian, "lorentzian": found.width}

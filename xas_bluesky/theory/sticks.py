@@ -29,7 +29,7 @@ class Sticks:
 class ComputedMolecule:
     """Hold the core excitations of one molecule.
 
-    `smiles`: canonical, empty where only positions were given; `numbers` (n,) atomic numbers; `positions` (n, 3) Å.
+    `smiles`: canonical; `numbers` (n,) atomic numbers; `positions` (n, 3) Å.
     """
 
     smiles: str

@@ -11,6 +11,8 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+import joblib
+
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.errors import CalculationError, XASError
 from xas_bluesky.theory.sticks import ComputedMolecule
@@ -77,7 +79,7 @@ def in_processes(work: Work, candidates: Sequence[Candidate], at_once: int | Non
     waiting = iter(candidates)
     workers: dict[Connection, _Worker] = {}
     try:
-        for _ in range(min(at_once or len(os.sched_getaffinity(0)), len(candidates))):
+        for _ in range(min(at_once or joblib.cpu_count(), len(candidates))):
             _start(work, workers)
         while workers:
             for connection in wait(list(workers)):

@@ -20,9 +20,8 @@ from xas_bluesky.models.continuum import faded, ionization_energy
 from xas_bluesky.spectra import FWHM, Array
 from xas_bluesky.structures import AtomGraph, embed, molecular_graph, read_molecule
 from xas_bluesky.structures.split import split
+from xas_bluesky.theory.broadening import MEGABARN_EV
 
-MEGABARN_EV = 109.76
-"""Cross-section integrated over energy, Mb·eV, per unit of oscillator strength: π e² h / (2 ε₀ m c) in those units."""
 SHIFT = 53.3
 """What the authors of the set add to their computed energies, eV."""
 LORENTZIAN, GAUSSIAN = 0.59, 1.0
