@@ -12,6 +12,8 @@ MEGABARN_PER_CM2 = 1e18
 AVOGADRO = 6.02214076e23
 JUMP_HALF_WIDTH = 0.02
 """The jump is read this share of the edge's energy below and above it; the slope makes it about 5 % less than at the edge."""
+LOWEST = 100.0
+"""eV, where Elam's tables become reliable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Edge:
 def find_edge(name: str) -> Edge:
     """Find the edge called `name`, an element and a level as in "S K" ("S_K" and "S-K" too).
 
-    Raises EdgeError when xraydb knows no such edge.
+    Raises EdgeError when xraydb knows no such edge, or no cross-sections there.
     """
     parts = name.replace("_", " ").replace("-", " ").split()
     if len(parts) != 2:
@@ -49,6 +51,8 @@ def find_edge(name: str) -> Edge:
         found = None
     if found is None:
         raise EdgeError(f"edge {name!r}: xraydb knows no such edge; give an element and a level, as in 'S K' or 'Cu K'")
+    if found.energy < LOWEST:
+        raise EdgeError(f"edge {name!r}: it lies at {found.energy:g} eV, below the {LOWEST:g} eV where X-ray tables begin")
     beside = [found.energy * (1 - JUMP_HALF_WIDTH), found.energy * (1 + JUMP_HALF_WIDTH)]
     below, above = xraydb.mu_elam(absorber, beside, kind="photo")
     jump = float(above - below) * xraydb.atomic_mass(absorber) / AVOGADRO * MEGABARN_PER_CM2

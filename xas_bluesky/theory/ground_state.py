@@ -19,7 +19,6 @@ CONVERGENCE = 1e-5
 """Of the energy, in hartree; 1s energies then lie within 0.02 eV of the limit, rarely 0.04."""
 MOST_FUNCTIONS = 500
 """Basis functions of the largest molecule: about 25 heavy atoms, 6 GB of memory."""
-
 UNLIMITED = 1e6
 """MB, for PySCF, which would move its integrals to a file: MOST_FUNCTIONS is what bounds the memory."""
 
