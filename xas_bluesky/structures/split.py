@@ -3,9 +3,9 @@
 import hashlib
 from typing import Final, Literal
 
-from rdkit import Chem, rdBase
+from rdkit import Chem
 
-from xas_bluesky.errors import CandidateError
+from xas_bluesky.structures.smiles import parse_smiles
 
 Part = Literal["blind", "test", "train"]
 
@@ -19,11 +19,7 @@ def split(smiles: str) -> Part:
     A blind molecule is never trained on, nor is anything chosen on it. Two spellings of one molecule agree, two
     stereoisomers may not. Raises CandidateError when the SMILES does not parse.
     """
-    with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-    if not molecule or molecule.GetNumAtoms() == 0:
-        raise CandidateError(f"SMILES {smiles!r}: cannot be read; correct it")
-    digest = hashlib.sha256(("xas" + Chem.MolToSmiles(molecule)).encode()).hexdigest()
+    digest = hashlib.sha256(("xas" + Chem.MolToSmiles(parse_smiles(smiles))).encode()).hexdigest()
     residue = int(digest, 16) % 100
     if residue < BLIND_BELOW:
         return "blind"

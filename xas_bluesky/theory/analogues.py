@@ -11,8 +11,8 @@ from typing import Final
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdChemReactions
 
-from xas_bluesky.errors import CandidateError
 from xas_bluesky.structures import split
+from xas_bluesky.structures.smiles import parse_smiles, same_molecule_key
 
 REACTIONS: Final = {
     "thiol": ("[#6:1]-[OX2H:2]>>[*:1]-[S:2]",),
@@ -97,7 +97,7 @@ def in_fixed_order(smiles: Iterable[str]) -> list[str]:
     """
     kept: set[str] = set()
     for text in smiles:
-        molecule = _parse(text)
+        molecule = parse_smiles(text)
         if _is_closed_shell(molecule) and split(canonical := Chem.MolToSmiles(molecule)) != "blind":
             kept.add(canonical)
     return sorted(kept, key=_digest)
@@ -116,11 +116,11 @@ def sulfur_analogues(molecules: Sequence[str]) -> Iterator[tuple[str, str]]:
     seen = _kept_apart()
     while streams:
         name = min(streams, key=lambda key: (counts[key] + 1) / SHARES[key])
-        found = next((smiles for smiles in streams[name] if _plain(smiles) not in seen), None)
+        found = next((smiles for smiles in streams[name] if same_molecule_key(smiles) not in seen), None)
         if found is None:
             del streams[name]
             continue
-        seen.add(_plain(found))
+        seen.add(same_molecule_key(found))
         counts[name] += 1
         yield name, found
 
@@ -131,12 +131,12 @@ def _candidates(name: str, molecules: Sequence[str]) -> Iterator[str]:
         return
     limit = LARGEST if name in REPLACEMENTS else LARGEST_OXIDIZED
     for smiles in molecules:
-        molecule = _parse(smiles)
+        molecule = parse_smiles(smiles)
         if molecule.GetNumAtoms() > limit or molecule.GetRingInfo().NumRings() > MOST_RINGS:
             continue
         if name == "two-sulfur":
             first = _products(molecule, *REPLACEMENTS, "sulfoxide", "sulfone")
-            products = {smiles for one in first for smiles in _products(_parse(one), *REPLACEMENTS)}
+            products = {smiles for one in first for smiles in _products(parse_smiles(one), *REPLACEMENTS)}
         else:
             products = _products(molecule, name)
         if products:
@@ -188,20 +188,8 @@ def _kept_apart() -> set[str]:
     with files("xas_bluesky").joinpath("data/sulfur_k_tddft/molecules.csv").open(encoding="utf-8") as lines:
         rows = [row for row in csv.DictReader(lines) if row["smiles"]]
     reserved = [row["smiles"] for row in rows if row["type"] == "TEST" or split(row["smiles"]) == "blind"]
-    return {_plain(smiles) for smiles in (*reserved, *MEASURED)}
-
-
-def _plain(smiles: str) -> str:
-    return Chem.MolToSmiles(_parse(smiles), isomericSmiles=False)
+    return {same_molecule_key(smiles) for smiles in (*reserved, *MEASURED)}
 
 
 def _digest(smiles: str) -> str:
     return hashlib.sha256(smiles.encode()).hexdigest()
-
-
-def _parse(smiles: str) -> Chem.Mol:
-    with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-    if not molecule or molecule.GetNumAtoms() == 0:
-        raise CandidateError(f"SMILES {smiles!r}: cannot be read; correct it")
-    return molecule

@@ -6,9 +6,10 @@ their one sulfur atom. Its sulfoxides and sulfones are mostly named after the su
 
 from typing import Final, Literal
 
-from rdkit import Chem, rdBase
+from rdkit import Chem
 
 from xas_bluesky.errors import CandidateError
+from xas_bluesky.structures.smiles import parse_smiles
 
 BondingClass = Literal["Type1", "Type2", "Type3", "Type4", "Type5"]
 """Type1: sulfides, thiophenes, thiazoles; Type2: S=C; Type3: thiols; Type4: one S=O; Type5: two S=O."""
@@ -36,7 +37,7 @@ def oxidize(smiles: str, oxygens: Literal[1, 2]) -> str:
 
     Raises CandidateError when the SMILES does not parse or has no such sulfur, or several: which one is then not known.
     """
-    molecule = Chem.RWMol(_parse(smiles))
+    molecule = Chem.RWMol(parse_smiles(smiles))
     Chem.Kekulize(molecule, clearAromaticFlags=True)  # an oxidized sulfur has no lone pair left for an aromatic ring
     divalent = [atom for atom in molecule.GetAtoms() if atom.GetAtomicNum() == SULFUR and _is_divalent(atom)]
     if len(divalent) != 1:
@@ -53,7 +54,7 @@ def bonding_class(smiles: str) -> BondingClass:
     Raises CandidateError when the SMILES does not parse, is charged or of several parts, has not exactly one sulfur, or
     the sulfur is in none of the five classes.
     """
-    molecule = _parse(smiles)
+    molecule = parse_smiles(smiles)
     if len(Chem.GetMolFrags(molecule)) != 1:
         raise CandidateError(f"{smiles}: several separate parts, expected one molecule")
     if Chem.GetFormalCharge(molecule) != 0:
@@ -81,18 +82,5 @@ def bonding_class(smiles: str) -> BondingClass:
             raise CandidateError(f"{smiles}: the sulfur atom is in none of the set's five bonding classes")
 
 
-def same_molecule_key(smiles: str) -> str:
-    """Return canonical SMILES without stereochemistry: equal for molecules that a sulfur K-edge cannot tell apart."""
-    return Chem.MolToSmiles(_parse(smiles), isomericSmiles=False)
-
-
 def _is_divalent(atom: Chem.Atom) -> bool:
     return atom.GetDegree() == 2 and atom.GetTotalValence() == 2 and atom.GetFormalCharge() == 0
-
-
-def _parse(smiles: str) -> Chem.Mol:
-    with rdBase.BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-    if not molecule or molecule.GetNumAtoms() == 0:
-        raise CandidateError(f"SMILES {smiles!r}: cannot be read; correct it")
-    return molecule
