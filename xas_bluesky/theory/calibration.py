@@ -17,6 +17,7 @@ from xas_bluesky.theory.dataset import Dataset
 from xas_bluesky.theory.sticks import Sticks
 
 EXACT_EXCHANGE = 1 / 3
+"""The functional's fraction x."""
 
 
 @dataclass(frozen=True, slots=True)

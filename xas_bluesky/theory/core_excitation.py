@@ -73,9 +73,7 @@ def _response(ground: GroundState, core: Array, extended: Extended) -> Array:
     functions = len(core)
     points, weights = _core_grid()
     values = field._numint.eval_ao(extended.mol, points + extended.center, deriv=1)
-    occupied = values[:, :, :functions] @ ground.occupied
-    density = 2 * np.einsum("gi,xgi->xg", occupied[0], occupied)
-    density[1:] *= 2
+    density = ground.density(values[:, :, :functions])
     kernel = field._numint.eval_xc_eff(field.xc, density, deriv=2, xctype="GGA")[2] * weights
     on_core = values[:, :, :functions] @ core
     on_empty = values @ extended.space

@@ -54,10 +54,7 @@ class DiffuseExtension:
         fits = np.vstack([total, cores.fitted]).T
         self._fit_coefficients = scipy.linalg.solve_triangular(self._metric_root, fits, lower=True, trans=1)
         self._basis_values = numeric.eval_ao(field.mol, field.grids.coords, deriv=1)
-        values = self._basis_values @ ground.occupied
-        density = 2 * np.einsum("gi,xgi->xg", values[0], values)
-        density[1:] *= 2
-        potential = numeric.eval_xc_eff(field.xc, density, deriv=1, xctype="GGA")[1]
+        potential = numeric.eval_xc_eff(field.xc, ground.density(self._basis_values), deriv=1, xctype="GGA")[1]
         self._potential = potential * field.grids.weights
         self._potential_on_basis = np.einsum("xg,xgm->gm", self._potential, self._basis_values)
 

@@ -9,8 +9,9 @@ from pyscf import df, dft, gto, lib
 
 from xas_bluesky.errors import CalculationError, CandidateError
 from xas_bluesky.spectra import Array
+from xas_bluesky.theory.calibration import EXACT_EXCHANGE
 
-FUNCTIONAL = "0.333333*HF + 0.666667*PBE, PBE"
+FUNCTIONAL = f"{EXACT_EXCHANGE:.6f}*HF + {1 - EXACT_EXCHANGE:.6f}*PBE, PBE"
 BASIS = {"default": "def2-SVP", **dict.fromkeys(("Al", "Si", "P", "S", "Cl"), "def2-TZVP")}
 """def2-SVP puts oxidized sulfur 0.4 eV too high: the third row needs the steeper d functions of def2-TZVP."""
 FITTING_BASIS = "def2-universal-jkfit"
@@ -49,6 +50,13 @@ class GroundState:
     def exact_exchange(self) -> float:
         """The functional's fraction of exact exchange."""
         return float(self.field._numint.rsh_and_hybrid_coeff(self.field.xc, 0)[2])
+
+    def density(self, values: Array) -> Array:
+        """Return the density and its gradient (4, g) where the basis functions and their gradients are `values` (4, g, n)."""
+        occupied = values @ self.occupied
+        density = 2 * np.einsum("gi,xgi->xg", occupied[0], occupied)
+        density[1:] *= 2
+        return density
 
 
 def solve_ground_state(numbers: NDArray[np.int64], positions: Array, convergence: float = CONVERGENCE) -> GroundState:
