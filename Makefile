@@ -32,7 +32,7 @@ check: $(INSTALLED)
 
 # The command that made the weights in the package.
 train: $(INSTALLED)
-	.venv/bin/xas-bluesky train xas_bluesky/training/sulfur.toml
+	.venv/bin/xas-bluesky train xas_bluesky/training/model.toml
 
 # What was measured (runs/, demo/) stays.
 clean:

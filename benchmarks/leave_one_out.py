@@ -15,9 +15,8 @@ from xas_bluesky.candidates import Candidate
 from xas_bluesky.comparison import Gap, Identification, identify, make_hypotheses
 from xas_bluesky.edges import find_edge
 from xas_bluesky.files import read_candidates
-from xas_bluesky.models.continuum import kind_of
 from xas_bluesky.prediction import Predictor
-from xas_bluesky.structures import environment, read_molecule
+from xas_bluesky.structures import environment, kind_of, read_molecule
 from xas_bluesky.training.gap_fit import Pair, fit_gap, read_pairs
 
 EDGE = "S K"
@@ -33,13 +32,13 @@ def class_of(candidate: Candidate) -> str:
 
 def answer(pair: Pair, candidates: list[Candidate], predictor: Predictor, gap: Gap) -> Identification:
     """Identify one measured spectrum among candidates."""
-    prediction = predictor.predict(candidates)
+    prediction = predictor.predict(candidates, EDGE)
     return identify(pair.measured, make_hypotheses(prediction.spectra, prediction.population, gap, find_edge(EDGE).energy))
 
 
 def main() -> None:
     """Run it for each spectrum."""
-    predictor = Predictor.for_edge(EDGE)
+    predictor = Predictor.load()
     candidates = list(read_candidates(DATA / "candidates" / "sulfur.csv"))
     classes = {candidate.name: class_of(candidate) for candidate in candidates}
     pairs = read_pairs(DATA / "known_spectra.csv", EDGE, predictor)

@@ -14,9 +14,9 @@ import numpy as np
 
 from xas_bluesky.spectra import Array
 from xas_bluesky.theory import read_dataset
-from xas_bluesky.training.dataset import GRID, data_folder
 from xas_bluesky.training.metrics import coverage
-from xas_bluesky.training.theory_pairs import TheoryError, TheoryPairs, fit_constant, pair_theories
+from xas_bluesky.training.sulfur_set import data_folder
+from xas_bluesky.training.theory_pairs import GRID, TheoryError, TheoryPairs, fit_constant, pair_theories
 
 DATASET = Path(__file__).parents[1] / "datasets" / "core_excitations" / "sulfur_k_tddft.parquet"
 VALENCE = -3.0

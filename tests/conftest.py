@@ -45,6 +45,7 @@ def predict(molecules: Mapping[str, Peaks], error: float = 0.05, unsupported: Se
         factors=factors,
         ionization=np.full(len(mean), IONIZATION),
         supported=np.array([name not in unsupported for name in molecules]),
+        distance=np.array([2.0 if name in unsupported else 0.5 for name in molecules]),
         model="synthetic",
     )
 
@@ -61,7 +62,7 @@ class Laboratory:
     """
 
     molecules: Mapping[str, Peaks]
-    gap: Gap = field(default_factory=Gap)
+    gap: Gap = field(default_factory=lambda: Gap(shift=-0.8, smooth_sd=0.15))
     rejected: tuple[str, ...] = ()
     asked: list[str] = field(default_factory=list)
 
@@ -78,7 +79,7 @@ class Laboratory:
         found = self.molecules[peaks] if isinstance(peaks, str) else peaks
         return lambda energy: spectrum(np.asarray(energy) - self.gap.shift, found, width)
 
-    def predict(self, candidates: Sequence[Candidate], edge: str) -> Prediction:
+    def predict(self, candidates: Sequence[Candidate], edge: str, conformers: int = 1) -> Prediction:  # noqa: ARG002
         self.asked.append(edge)
         assert [candidate.name for candidate in candidates] == list(self.molecules)
         return self.prediction

@@ -82,13 +82,18 @@ def test_predict_writes_arrays_that_load_without_pickle(listed, tmp_path):
     said_of_the_others(listed, stderr)
     said_of_the_others(listed, "\n".join(found["warnings"]))
     with np.load(output, allow_pickle=False) as arrays:
-        assert set(arrays) == {"energy", "mean", "std", "candidate"}
+        assert set(arrays) == {"energy", "mean", "std", "candidate", "ionization", "distance", "supported"}
         points = len(arrays["energy"])
         assert arrays["candidate"].tolist() == SERVED
         assert arrays["mean"].shape == arrays["std"].shape == (3, points)
         assert (np.diff(arrays["energy"]) > 0).all()
         assert 2400 < arrays["energy"][0] < 2472 < arrays["energy"][-1]
         assert (arrays["std"] >= 0).all()
+        assert arrays["ionization"].shape == arrays["distance"].shape == arrays["supported"].shape == (3,)
+        assert arrays["supported"].dtype == bool
+        assert (arrays["distance"] >= 0).all()
+        assert ((arrays["energy"][0] < arrays["ionization"]) & (arrays["ionization"] < arrays["energy"][-1])).all()
+    assert set(found) == {"output", "candidates", "warnings", "model"}
 
 
 @pytest.mark.slow
@@ -106,6 +111,81 @@ def test_predict_takes_positions(tmp_path, ending):
     assert json.loads(result.stdout)["candidates"] == ["sulfane"]
     with np.load(output) as arrays:
         assert 2469 < arrays["energy"][arrays["mean"][0].argmax()] < 2476
+
+
+CUPRITE = """Cu2O
+1.0
+4.27 0 0
+0 4.27 0
+0 0 4.27
+Cu O
+4 2
+Direct
+0.25 0.25 0.25
+0.75 0.75 0.25
+0.75 0.25 0.75
+0.25 0.75 0.75
+0 0 0
+0.5 0.5 0.5
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_predictor")
+def test_predict_takes_crystals(tmp_path):
+    listed, output = tmp_path / "cuprite.vasp", tmp_path / "out.npz"
+    listed.write_text(CUPRITE)
+    result = command("predict", listed, "--edge", "Cu K", "-o", output, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["candidates"] == ["cuprite"]
+    with np.load(output) as arrays:
+        assert 8980 < arrays["energy"][arrays["mean"][0].argmax()] < 9020
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_predictor")
+def test_predict_averages_over_conformers(tmp_path):
+    listed = tmp_path / "one.smi"
+    listed.write_text("CCCCS butanethiol\n")
+    means = []
+    for count in (1, 4):
+        output = tmp_path / f"{count}.npz"
+        result = command("predict", listed, "--edge", "S K", "-o", output, "--conformers", count)
+        assert result.exit_code == 0, result.stderr
+        with np.load(output) as arrays:
+            means.append(arrays["mean"])
+    assert means[0].shape == means[1].shape
+    assert not np.allclose(*means, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("gpu", "expected auto, cpu, cuda, or GPUs by number, as in cuda:0,1"),
+        ("cuda:99", "; give auto or cpu, or the number of"),
+    ],
+)
+def test_a_device_that_cannot_be_used_is_said(listed, tmp_path, device, said):
+    line = refused("predict", listed, "--edge", "S K", "-o", tmp_path / "out.npz", "--device", device)
+    assert line.startswith(f"xas-bluesky: device {device!r}: ")
+    assert said in line
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_less_than_one_conformer_is_refused(listed, tmp_path):
+    result = command("predict", listed, "--edge", "S K", "-o", tmp_path / "out.npz", "--conformers", "0")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--conformers" in result.stderr
+
+
+def test_crystals_cannot_be_computed(tmp_path):
+    pytest.importorskip("pyscf")
+    listed = tmp_path / "cuprite.poscar"
+    listed.write_text(CUPRITE)
+    result = command("compute", listed, "--edge", "O K", "--workers", "1", "-o", tmp_path / "out.parquet")
+    assert result.exit_code == 2
+    assert "cuprite: a POSCAR holds a crystal, not a molecule; give SMILES, a mol block or an xyz block" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -143,7 +223,7 @@ def predictor():
 def one_predictor(monkeypatch, predictor):
     """Let the commands of this process share one predictor, as its start takes seconds."""
     for module in ("predictor_client", "demo"):
-        monkeypatch.setattr(f"xas_bluesky.{module}.LocalPredictor", lambda: nullcontext(predictor))
+        monkeypatch.setattr(f"xas_bluesky.{module}.LocalPredictor", lambda *_: nullcontext(predictor))
 
 
 @pytest.fixture(scope="module")
@@ -287,8 +367,9 @@ def test_a_list_without_any_usable_candidate_is_named_line_by_line(tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_predictor")
 def test_an_edge_that_no_model_covers_is_said_with_those_that_are(listed, tmp_path):
-    line = refused("predict", listed, "--edge", "Cu K", "-o", tmp_path / "out.npz")
-    assert line == "xas-bluesky: edge 'Cu K': no model covers it; the models cover 'S K'"
+    line = refused("predict", listed, "--edge", "Fe K", "-o", tmp_path / "out.npz")
+    assert line.startswith("xas-bluesky: edge 'Fe K': no model covers it; the model covers ")
+    assert "'S K'" in line
 
 
 def test_an_edge_that_is_none_is_said(listed):

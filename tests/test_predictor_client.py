@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
@@ -15,6 +16,7 @@ from xas_bluesky.errors import InputError, PredictionError
 from xas_bluesky.prediction import Predictor
 from xas_bluesky.predictor_client import LocalPredictor
 from xas_bluesky.spectra import PredictedSpectra, Prediction
+from xas_bluesky.structures.building import FEW
 
 pytestmark = pytest.mark.slow  # a process of its own loads torch: seconds each
 
@@ -36,8 +38,8 @@ def pid(client: LocalPredictor) -> int:
 
 
 def test_a_prediction_is_that_of_this_process(client: LocalPredictor):
-    found = client.predict(CANDIDATES, "S K")
-    expected = Predictor.for_edge("S K").predict(CANDIDATES)
+    found = client.predict(CANDIDATES, "S K", conformers=2)
+    expected = Predictor.load().predict(CANDIDATES, "S K", conformers=2)
     assert found.rejected == expected.rejected
     assert found.rejected[0].startswith("list.csv:4: candidate 'ethanol'")
     for part in ("spectra", "population"):
@@ -49,13 +51,23 @@ def test_a_prediction_is_that_of_this_process(client: LocalPredictor):
 
 
 def test_bad_input_is_an_input_error_and_the_process_goes_on(client: LocalPredictor):
-    with pytest.raises(InputError, match=r"edge 'Cu K': no model covers it; the models cover 'S K'"):
-        client.predict(CANDIDATES, "Cu K")
+    with pytest.raises(InputError, match=r"^edge 'Fe K': no model covers it; the model covers .*'S K'"):
+        client.predict(CANDIDATES, "Fe K")
     with pytest.raises(InputError, match=r"^list\.csv:4: candidate 'ethanol': 'CCO' holds no S"):
         client.predict(CANDIDATES[2:], "S K")
     with pytest.raises(InputError, match="no candidate was given"):
         client.predict([], "S K")
+    with pytest.raises(InputError, match="0 conformers: expected at least one"):
+        client.predict(CANDIDATES, "S K", conformers=0)
     assert len(client.predict(CANDIDATES[:1], "S K").spectra) == 1
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cuda:99"])
+def test_a_device_that_is_none_is_an_input_error_each_time(device: str):
+    with LocalPredictor(device) as client:
+        for _ in range(2):
+            with pytest.raises(InputError, match=rf"^device '{device}': .*(expected auto, cpu, cuda, or|give auto or cpu)"):
+                client.predict(CANDIDATES, "S K")
 
 
 def test_threads_get_their_own_answers(client: LocalPredictor):
@@ -107,6 +119,17 @@ def test_close_leaves_no_process_and_may_be_called_twice():
     client.close()
     with pytest.raises(PredictionError, match="it is closed"):
         client.predict(CANDIDATES, "S K")
+
+
+def test_close_ends_the_processes_that_make_many_graphs_too(tmp_path, monkeypatch):
+    for package in ("joblib", "numpy", "rdkit"):
+        (tmp_path / f"{package}.py").write_text("raise RuntimeError('foreign code')")
+    monkeypatch.chdir(tmp_path)
+    many = [Candidate(f"c{n}", "C" * (1 + n % 7) + "S") for n in range(FEW + 1)]
+    with LocalPredictor("cpu") as client:
+        assert len(client.predict(many, "S K").spectra) == len(many)
+        before = time.monotonic()
+    assert time.monotonic() - before < 60  # on their own they end after minutes without work, and hold the pipes until then
 
 
 def test_an_error_in_the_with_block_leaves_no_process():

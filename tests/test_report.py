@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from xas_bluesky.comparison import Group, Identification, Ranked
-from xas_bluesky.report import SHOWN, answer_table, outcome_report, results_table, step_table
+from xas_bluesky.report import SHOWN, answer_table, figures_table, outcome_report, results_table, step_table
 
 
 def shown(renderable) -> str:
@@ -78,3 +78,11 @@ def test_results_are_a_row_each():
         "97bbe1be",
     ]
     assert "lot 3" not in shown(results_table([]))
+
+
+def test_figures_are_shown_by_edge_and_part():
+    text = shown(figures_table({"C K test": {"relative_l1": 0.0712, "sites": 1460.0}, "Cu K test": {"relative_l1": 0.019}}))
+    (line,) = (line for line in text.splitlines() if "relative l1" in line)
+    assert [part.strip() for part in line.strip("│").split("│")] == ["relative l1", "0.0712", "0.019"]
+    (line,) = (line for line in text.splitlines() if "sites" in line)
+    assert [part.strip() for part in line.strip("│").split("│")] == ["sites", "1460", ""]

@@ -49,7 +49,7 @@ class Broken:
     def __init__(self, error):
         self.error = error
 
-    def predict(self, candidates, edge):  # noqa: ARG002
+    def predict(self, candidates, edge, conformers=1):  # noqa: ARG002
         raise self.error
 
     def close(self): ...
@@ -90,7 +90,7 @@ def test_a_run_answers_and_leaves_the_spectrum_and_its_record(make_run, catalog,
     assert record.ranking == outcome.answer.ranking
     assert record.stop_reason == outcome.stop_reason
     assert [step.reason for step in record.decisions] == [step.decision.reason for step in steps]
-    for name in ("mean", "std", "factors", "energy"):
+    for name in ("mean", "std", "factors", "energy", "distance"):
         assert np.array_equal(getattr(record.predicted, name), getattr(laboratory.prediction.spectra, name))
     assert outcome.record in [found["record"] for found in catalog.search(sample="lot 3")]
 
@@ -165,9 +165,9 @@ def test_predictions_that_come_only_after_the_scan_still_answer(make_run, labora
     release = threading.Event()
 
     class Late:
-        def predict(self, candidates, edge):
+        def predict(self, candidates, edge, conformers=1):
             release.wait(60)
-            return laboratory.predict(candidates, edge)
+            return laboratory.predict(candidates, edge, conformers)
 
         def close(self): ...
 
@@ -225,7 +225,7 @@ def test_warnings_name_the_rejected_and_the_unsupported(laboratory):
     spectra = dataclasses.replace(prediction.spectra, supported=np.array([True, False, True]))
     found = warnings_of(dataclasses.replace(prediction, spectra=spectra, rejected=("list.csv:2: bad",)))
     assert found[0] == "list.csv:2: bad"
-    assert found[1].startswith("candidate 'sulfoxide': its absorber or an element of it is new to the model")
+    assert found[1].startswith("candidate 'sulfoxide': an element or the surroundings of its absorber are new")
     assert len(found) == 2
 
 

@@ -5,15 +5,15 @@ from typing import Literal
 
 from xas_bluesky.errors import CandidateError
 
-Format = Literal["smiles", "mol", "xyz"]
+Format = Literal["smiles", "mol", "xyz", "cif", "poscar"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """Name one structure that may be the sample.
 
-    `structure` is the text of it: SMILES, a mol block (as in an .sdf file) or an xyz block (positions in Å), as `format`
-    says; `source` says where it was read ("file:line"), for messages.
+    `structure` is the text of it: SMILES, a mol block (as in an .sdf file), an xyz block (positions in Å), a CIF data block
+    or a POSCAR, as `format` says; `source` says where it was read ("file:line"), for messages.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from xas_bluesky.errors import SettingsError, SpectrumError, XASError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-CANDIDATE_FILE = ".smi, .csv with the columns name and smiles, .sdf or .xyz"
+CANDIDATE_FILE = ".smi, .csv with the columns name and smiles, .sdf, .xyz, .cif or POSCAR"
+MOLECULE_FILE = ".smi, .csv with the columns name and smiles, .sdf or .xyz"
 Candidates = Annotated[Path, typer.Argument(help=CANDIDATE_FILE)]
 CandidatesOption = Annotated[Path, typer.Option("--candidates", help=CANDIDATE_FILE)]
 SpectrumFile = Annotated[Path, typer.Argument(help="XDI, csv with energy_eV and mu_raw, or two columns")]
@@ -50,6 +52,11 @@ def predict(
     candidates: Candidates,
     edge: Edge,
     output: Annotated[Path, typer.Option("-o", help="npz to write")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, or GPUs by number, as in cuda:0,1")] = "auto",
+    conformers: Annotated[int, typer.Option(min=1, help="of a molecule without positions, to average over")] = 1,
+    model: Annotated[
+        str, typer.Option(help="shipped, reference (the published kind), or a folder that train wrote")
+    ] = "shipped",
     as_json: AsJson = False,
 ) -> None:
     """Predict the candidates' spectra, with their standard deviations."""
@@ -59,10 +66,12 @@ def predict(
     from xas_bluesky.predictor_client import LocalPredictor
     from xas_bluesky.session import warnings_of
 
-    with LocalPredictor() as predictor:
-        prediction = predictor.predict(read_candidates(candidates), edge)
+    listed = read_candidates(candidates)
+    with LocalPredictor(device, os.cpu_count() or 1, model) as predictor:
+        prediction = predictor.predict(listed, edge, conformers)
     spectra = prediction.spectra
-    arrays = {"energy": spectra.energy, "mean": spectra.mean, "std": spectra.std, "candidate": np.array(spectra.candidate)}
+    written = ("candidate", "energy", "mean", "std", "ionization", "distance", "supported")
+    arrays = {name: np.asarray(getattr(spectra, name)) for name in written}
     with _writing(output) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     _warn(warnings_of(prediction))
@@ -90,7 +99,7 @@ def identify(spectrum: SpectrumFile, candidates: CandidatesOption, edge: Edge, a
     known, listed, energy = read_spectrum(spectrum), read_candidates(candidates), find_edge(edge).energy
     with LocalPredictor() as predictor:
         prediction = predictor.predict(listed, edge)
-    hypotheses = make_hypotheses(prediction.spectra, prediction.population, Gap.load(), energy)
+    hypotheses = make_hypotheses(prediction.spectra, prediction.population, Gap.for_edge(edge), energy)
     with _about(spectrum):
         answer = identify(absorption(known), hypotheses)
     _warn(warnings_of(prediction))
@@ -159,7 +168,7 @@ def demo(
 @app.command()
 @explained
 def compute(
-    molecules: Candidates,
+    molecules: Annotated[Path, typer.Argument(help=MOLECULE_FILE)],
     edge: Annotated[list[str], typer.Option(help='an absorption edge, as in "C K"; give it again for another')],
     output: Annotated[Path, typer.Option("-o", help="data set to write, or to go on with")],
     workers: Annotated[int | None, typer.Option(help="molecules at a time; by default, one per core")] = None,
@@ -177,13 +186,17 @@ def compute(
 @app.command()
 @explained
 def train(
-    config: Annotated[Path, typer.Argument(help="TOML: edge, output, networks, epochs, …")], as_json: AsJson = False
+    config: Annotated[Path, typer.Argument(help="TOML: data, output, work, networks, epochs, …")],
+    devices: Annotated[int, typer.Option(min=1, help="GPUs, or processes on CPUs, that share each network's batches")] = 1,
+    as_json: AsJson = False,
 ) -> None:
-    """Train a model and write it with its figures."""
-    from xas_bluesky.training.fit import TrainingSettings, train
+    """Train a model and write it with its figures; stopped or killed, the same command goes on."""
+    from xas_bluesky.report import figures_table
+    from xas_bluesky.training.fit import train
+    from xas_bluesky.training.settings import TrainingSettings
 
-    figures = train(TrainingSettings.read(config), f"xas-bluesky train {config}")
-    _show(figures, as_json, "\n".join(f"{name}: {value:g}" for name, value in figures.items()))
+    figures = train(TrainingSettings.read(config), f"xas-bluesky train {config}", devices)
+    _show(figures, as_json, figures_table(figures))
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Answers as a person reads them in a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -64,4 +64,12 @@ def results_table(found: Sequence[dict[str, Any]]) -> RenderableType:
         table.add_row(
             record["sample"], record["edge"], best["candidate"], *numbers, record["raw_uid"][:8], record["record"][:8]
         )
+    return table
+
+
+def figures_table(figures: Mapping[str, Mapping[str, float]]) -> RenderableType:
+    """Return a trained model's figures as a table: one column for each edge and part of the data."""
+    table = Table("", *(Column(name, justify="right") for name in figures))
+    for name in dict.fromkeys(name for column in figures.values() for name in column):
+        table.add_row(name.replace("_", " "), *(f"{column[name]:g}" if name in column else "" for column in figures.values()))
     return table

@@ -96,7 +96,10 @@ def warnings_of(prediction: Prediction) -> list[str]:
     """Say which candidates could not be predicted, and which lie outside what the model was trained on."""
     spectra = prediction.spectra
     outside = [name for name, known in zip(spectra.candidate, spectra.supported, strict=True) if not known]
-    wide = [f"candidate {name!r}: its absorber or an element of it is new to the model; its band is wide" for name in outside]
+    wide = [
+        f"candidate {name!r}: an element or the surroundings of its absorber are new to the model; its band is wide"
+        for name in outside
+    ]
     return [*prediction.rejected, *wide]
 
 

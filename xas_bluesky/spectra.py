@@ -89,7 +89,9 @@ class PredictedSpectra:
 
     `candidate` (n,) names; `energy` (m,) eV; `mean`, `std` (n, m); `factors` (n, r, m): the part of the error that is
     correlated along energy, with covariance factorsᵀ·factors, counted in std² too; `ionization` (n,) eV; `supported`
-    (n,) False where the training set held no such absorber environment; `model`: the hash of the weights.
+    (n,) False where a structure is unlike all of the training set; `distance` (n,) how far it lies from that set, in the
+    networks' latent space and its own unit: the larger, the less like it; NaN in a record from before this was kept;
+    `model`: the hash of the weights.
     """
 
     edge: str
@@ -100,6 +102,7 @@ class PredictedSpectra:
     factors: Array
     ionization: Array
     supported: NDArray[np.bool_]
+    distance: Array
     model: str
 
     def __len__(self) -> int:

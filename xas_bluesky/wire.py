@@ -1,12 +1,13 @@
-"""Predictions as plain JSON, for the pipe between the live process and the predictor; no pickle."""
+"""Predictions as plain JSON, arrays as text of their bytes, for the pipe to the predictor's process; no pickle."""
 
+import base64
 from typing import Any
 
 import numpy as np
 
-from xas_bluesky.spectra import PredictedSpectra, Prediction
+from xas_bluesky.spectra import Array, PredictedSpectra, Prediction
 
-ARRAYS = ("energy", "mean", "std", "factors", "ionization")
+ARRAYS = ("energy", "mean", "std", "factors", "ionization", "distance")
 
 
 def prediction_to_wire(prediction: Prediction) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def prediction_from_wire(wire: dict[str, Any]) -> Prediction:
 
 
 def _spectra_to_wire(spectra: PredictedSpectra) -> dict[str, Any]:
-    arrays = {name: getattr(spectra, name).tolist() for name in (*ARRAYS, "supported")}
+    arrays = {name: _array_to_wire(getattr(spectra, name)) for name in (*ARRAYS, "supported")}
     return {"edge": spectra.edge, "candidate": list(spectra.candidate), "model": spectra.model, **arrays}
 
 
@@ -32,7 +33,15 @@ def _spectra_from_wire(wire: dict[str, Any]) -> PredictedSpectra:
     return PredictedSpectra(
         edge=wire["edge"],
         candidate=tuple(wire["candidate"]),
-        supported=np.array(wire["supported"], dtype=bool),
+        supported=_array_from_wire(wire["supported"]) != 0,
         model=wire["model"],
-        **{name: np.array(wire[name], dtype=np.float64) for name in ARRAYS},
+        **{name: _array_from_wire(wire[name]) for name in ARRAYS},
     )
+
+
+def _array_to_wire(array: Any) -> dict[str, Any]:
+    return {"shape": list(array.shape), "float64": base64.b64encode(array.astype("<f8").tobytes()).decode("ascii")}
+
+
+def _array_from_wire(wire: dict[str, Any]) -> Array:
+    return np.frombuffer(base64.b64decode(wire["float64"]), dtype="<f8").reshape(wire["shape"]).astype(np.float64)

@@ -54,8 +54,15 @@ def test_peaks_move_only_where_the_spectrum_is_steep():
     assert np.allclose(spread(gap, mean), 0.4 * np.abs(np.gradient(mean, ENERGY)), rtol=0.05, atol=1e-6)
 
 
-def test_the_additive_error_rises_from_the_floor_below_the_onset_to_its_full_size():
-    gap = Gap(warp_sd=0.0, strength_sd=0.0, smooth_sd=0.2, floor_sd=0.02, onset=6.0)
+def test_the_additive_error_rises_from_the_floor_at_the_onset_and_falls_back_far_above_the_edge():
+    gap = Gap(warp_sd=0.0, strength_sd=0.0, smooth_sd=0.2, floor_sd=0.02, onset=6.0, reach=12.0)
     found = spread(gap, np.zeros_like(ENERGY))
     assert found[(ENERGY > 2467) & (ENERGY < 2469)] == pytest.approx(0.02, rel=0.1)
-    assert found[(ENERGY > 2480) & (ENERGY < 2519)] == pytest.approx(0.2, rel=0.1)
+    assert found[(ENERGY > 2479) & (ENERGY < 2482)] == pytest.approx(0.2, rel=0.15)
+    assert found[(ENERGY > 2514) & (ENERGY < 2519)] == pytest.approx(0.02, rel=0.1)
+
+
+def test_only_sulfur_has_a_fitted_gap():
+    assert Gap.for_edge("s_k") == Gap.load()
+    unknown = Gap.for_edge("O K")
+    assert (unknown.shift, unknown.shift_sd) == (0.0, 2.0)

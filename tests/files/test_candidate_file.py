@@ -54,6 +54,42 @@ def test_xyz(tmp_path: Path) -> None:
     assert read_candidates(write(tmp_path / "one.xyz", XYZ.replace("water", "")))[0].name == "one"
 
 
+CIF = "data_CuO\n_cell_length_a 4.68\nloop_\n_atom_site_label\n_atom_site_fract_x\nCu1 0.25\n"
+POSCAR = "Cu4 O4\n1.0\n4 0 0\n0 4 0\n0 0 4\nCu\n1\nDirect\n0 0 0\n"
+
+
+def test_cif(tmp_path: Path) -> None:
+    text = CIF.replace("\nloop_", "\n_title\n;\ndata_of 1970\n;\nloop_")
+    nameless = CIF.replace("data_CuO", "DATA_").replace("_atom_site", "_Atom_Site")
+    path = write(tmp_path / "list.cif", "# by hand\ndata_global\n_title none\n" + text + "\n" + nameless)
+    assert read_candidates(path) == (
+        Candidate("CuO", text + "\n", f"{path}:4", "cif"),
+        Candidate("list:2", nameless, f"{path}:15", "cif"),
+    )
+    assert read_candidates(write(tmp_path / "one.CIF", nameless))[0].name == "one"
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("tenorite.vasp", "tenorite"),
+        ("tenorite.POSCAR", "tenorite"),
+        ("POSCAR_tenorite", "POSCAR_tenorite"),
+        ("CONTCAR.1", "Cu4 O4"),
+        ("POSCAR", "Cu4 O4"),
+        ("poscar.vasp", "Cu4 O4"),
+    ],
+)
+def test_poscar(tmp_path: Path, file: str, name: str) -> None:
+    path = write(tmp_path / file, POSCAR)
+    assert read_candidates(path) == (Candidate(name, POSCAR, f"{path}:1", "poscar"),)
+
+
+def test_a_poscar_without_a_title_is_called_after_its_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "CONTCAR", POSCAR.replace("Cu4 O4", " "))
+    assert read_candidates(path)[0].name == "CONTCAR"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
@@ -68,7 +104,11 @@ def test_xyz(tmp_path: Path) -> None:
         ),
         ("list.csv", "name,smiles\na,CCS\nb\n", ":3: 1 cells under 2 columns"),
         ("list.csv", "name,smiles\na,CCS\n,CSC\n", ":3: the name is empty"),
-        ("list.txt", "CCS a\n", "unknown ending '.txt'; give a .smi, .csv, .sdf or .xyz file"),
+        ("list.txt", "CCS a\n", "unknown ending '.txt'; give a .smi, .csv, .sdf, .xyz, .cif, .poscar or .vasp file"),
+        ("list.cif", "", r"no data block \(data_…\) with atom sites \(_atom_site_…\) is in it; complete the CIF"),
+        ("list.cif", "data_a\n_cell_length_a 3\n", "no data block"),
+        ("list.cif", CIF + CIF, ":7: the name 'CuO' is taken already .*list.cif:1"),
+        ("POSCAR", "\n \n", "the file names no candidate"),
         ("list.smi", "CCS\0", "this is not a text file"),
         ("list.sdf", "", "the file names no candidate"),
         ("list.sdf", MOL + "$$$$\n" + MOL, ":8: the name 'water' is taken already .*list.sdf:1"),

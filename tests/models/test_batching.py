@@ -3,34 +3,45 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from xas_bluesky.models import collate
-from xas_bluesky.models.batching import CUTOFF, to_data
+from xas_bluesky.models import by_atoms, collate
 from xas_bluesky.structures import AtomGraph
 
-
-def test_edges_join_the_atoms_within_the_cutoff_both_ways(graph: Callable[[str], AtomGraph]):
-    found = graph("CCCCCCCCS")
-    distances = np.linalg.norm(found.positions[:, None] - found.positions, axis=-1)
-    expected = {(i, j) for i, j in zip(*np.nonzero(distances < CUTOFF), strict=True) if i != j}
-    data = to_data(found)
-    edges = data["edge_index"].numpy()
-    assert {tuple(edge) for edge in edges.T} == expected
-    assert len(expected) < len(found.numbers) * (len(found.numbers) - 1)
-    assert np.allclose(data["distances"].numpy(), distances[edges[0], edges[1]], atol=1e-4)
+GraphOf = Callable[..., AtomGraph]
 
 
-def test_an_isolated_atom_has_no_edge(graph: Callable[[str], AtomGraph]):
-    data = to_data(graph("[S]"))
-    assert tuple(data["edge_index"].shape) == (2, 0)
-    assert len(data["distances"]) == 0
-
-
-def test_joined_graphs_keep_their_absorbers_and_stay_apart(graph: Callable[[str], AtomGraph]):
+def test_joined_graphs_keep_their_absorbers_and_stay_apart(graph: GraphOf):
     graphs = [graph(smiles) for smiles in ("CS", "[S]", "CSSC")]
     batch = collate(graphs)
-    numbers, absorbers = batch["numbers"], batch["absorber_index"]
-    assert torch.equal(numbers, torch.from_numpy(np.concatenate([each.numbers for each in graphs])))
-    assert numbers[absorbers].tolist() == [16] * 4
-    assert absorbers.tolist() == [graphs[0].absorbers[0], 6, *(7 + graphs[2].absorbers)]
-    owner = batch.batch
-    assert torch.equal(owner[batch["edge_index"][0]], owner[batch["edge_index"][1]])
+    assert torch.equal(batch.numbers, torch.from_numpy(np.concatenate([each.numbers for each in graphs])))
+    assert batch.numbers[batch.absorbers].tolist() == [16] * 4
+    assert batch.absorbers.tolist() == [graphs[0].absorbers[0], 6, *(7 + graphs[2].absorbers)]
+    owner = torch.repeat_interleave(torch.arange(3), torch.tensor([len(each.numbers) for each in graphs]))
+    assert torch.equal(owner[batch.edges[0]], owner[batch.edges[1]])
+    assert len(batch.vectors) == batch.edges.shape[1] == sum(each.edges.shape[1] for each in graphs)
+
+
+def test_an_isolated_atom_has_no_edge(graph: GraphOf):
+    batch = collate([graph("[S]")])
+    assert tuple(batch.edges.shape) == (2, 0)
+    assert tuple(batch.vectors.shape) == (0, 3)
+
+
+def test_a_batch_moves_whole(graph: GraphOf):
+    batch = collate([graph("CSSC")]).to(torch.device("meta"))
+    assert {batch.numbers.device.type, batch.edges.device.type, batch.absorbers.device.type} == {"meta"}
+
+
+def test_batches_are_full_in_order_and_come_as_their_structures_do(graph: GraphOf):
+    taken: list[str] = []
+
+    def structures():
+        for smiles in ("CS", "CSC", "CSSC", "CCCCCCCCS", "CS"):
+            taken.append(smiles)
+            yield [graph(smiles)]
+
+    batches = by_atoms(structures(), 15)
+    first = next(batches)
+    assert taken == ["CS", "CSC"]
+    sizes = [[len(one.numbers) for (one,) in batch] for batch in [first, *batches]]
+    assert sizes == [[6, 9], [10, 27], [6]]
+    assert list(by_atoms(iter(()), 15)) == []

@@ -1,5 +1,7 @@
 import json
 from collections.abc import Callable
+from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xas_bluesky.errors import ModelError
-from xas_bluesky.models import Ensemble, ModelCard, hash_files, load, save
-from xas_bluesky.models.checkpoint import ARRAYS
+from xas_bluesky.models import Ensemble, ModelCard, collate, hash_files, load, save
+from xas_bluesky.models.checkpoint import PARTS
 from xas_bluesky.structures import AtomGraph
 
 
@@ -20,20 +22,20 @@ def folder(tmp_path: Path, ensemble: Ensemble, card: ModelCard) -> Path:
     return tmp_path / "deep" / "model"
 
 
-def test_loads_bit_for_bit_what_was_saved(
-    folder: Path, ensemble: Ensemble, card: ModelCard, graph: Callable[[str], AtomGraph]
-):
+def test_loads_bit_for_bit_what_was_saved(folder: Path, ensemble: Ensemble, card: ModelCard, graph: Callable[..., AtomGraph]):
     loaded, read = load(folder)
     assert read == card
-    assert loaded.scale == ensemble.scale
-    for name in ARRAYS:
-        assert np.array_equal(getattr(loaded, name), getattr(ensemble, name)), name
+    for (edge, one), part in product(loaded.edges.items(), PARTS):
+        for field in fields(PARTS[part]):
+            values = (getattr(getattr(each, part), field.name) for each in (one, ensemble.edges[edge]))
+            assert np.array_equal(*values), (edge, part, field.name)
     for one, other in zip(loaded.networks, ensemble.networks, strict=True):
         assert not one.training
         assert one.state_dict().keys() == other.state_dict().keys()
         assert all(torch.equal(value, other.state_dict()[key]) for key, value in one.state_dict().items())
-    graphs = [graph("CS"), graph("CSSC")]
-    assert np.array_equal(loaded.predict(graphs), ensemble.predict(graphs))
+    batch = collate([graph("CS"), graph("CSSC")])
+    for one, other in zip(loaded.sites(batch, "S K"), ensemble.sites(batch, "S K"), strict=True):
+        assert repr(one) == repr(other)
 
 
 def test_saving_again_gives_the_same_files(folder: Path, tmp_path: Path):
@@ -52,9 +54,16 @@ def test_the_hash_follows_both_files(folder: Path):
     assert len(first) == 16
 
 
+def described(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "model.json").read_text())
+
+
 def describe(folder: Path, **changes: Any) -> None:
-    described = json.loads((folder / "model.json").read_text())
-    (folder / "model.json").write_text(json.dumps({**described, **changes}))
+    (folder / "model.json").write_text(json.dumps({**described(folder), **changes}))
+
+
+def with_kinds(folder: Path, kinds: list[str]) -> dict[str, Any]:
+    return {edge: {**card, "kinds": kinds} for edge, card in described(folder)["edges"].items()}
 
 
 def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -78,18 +87,20 @@ BREAKAGES: dict[str, Callable[[Path], object]] = {
     "description not text": lambda folder: (folder / "model.json").write_bytes(b"\xff\xfe\x00"),
     "foreign format": lambda folder: describe(folder, format="something else 3"),
     "foreign description": lambda folder: (folder / "model.json").write_text('{"hidden": 128}'),
-    "wrong type": lambda folder: describe(folder, scale="large"),
+    "wrong type": lambda folder: describe(folder, data="some"),
     "settings missing": lambda folder: describe(folder, settings=None),
-    "another size": lambda folder: describe(folder, settings={"points": 5, "hidden": 16}),
-    "impossible size": lambda folder: describe(folder, settings={"points": 5, "hidden": -1}),
+    "another size": lambda folder: describe(folder, settings={"points": {"S K": 5, "O K": 6}, "width": 16}),
+    "impossible size": lambda folder: describe(folder, settings={"points": {"S K": 5, "O K": 6}, "width": -1}),
+    "unknown body": lambda folder: describe(folder, settings={"points": {"S K": 5, "O K": 6}, "body": "magic"}),
     "networks missing": lambda folder: describe(folder, networks=3),
     "one network": lambda folder: describe(folder, networks=1),
-    "kinds missing": lambda folder: describe(folder, kinds=["S"]),
-    "no kinds": lambda folder: describe(folder, kinds=[]),
-    "array missing": lambda folder: change_tensors(folder, lambda tensors: tensors.pop("center")),
-    "array short": lambda folder: change_tensors(folder, lambda tensors: tensors.update(center=torch.zeros(4))),
-    "array flat": lambda folder: change_tensors(folder, lambda tensors: tensors.update(residual=torch.zeros(5))),
-    "absolute energies": lambda folder: change_tensors(folder, lambda t: t.update(energy=torch.arange(2470.0, 2475.0))),
+    "an edge missing": lambda folder: describe(folder, edges={"S K": described(folder)["edges"]["S K"]}),
+    "no edges": lambda folder: describe(folder, edges={}),
+    "kinds missing": lambda folder: describe(folder, edges=with_kinds(folder, ["CS"])),
+    "array missing": lambda folder: change_tensors(folder, lambda tensors: tensors.pop("S K.scaling.center")),
+    "array short": lambda folder: change_tensors(folder, lambda t: t.update({"S K.scaling.center": torch.zeros(4)})),
+    "array flat": lambda folder: change_tensors(folder, lambda t: t.update({"O K.errors.residual": torch.zeros(6)})),
+    "not a number": lambda folder: change_tensors(folder, lambda t: t["S K.errors.known"].fill_(float("nan"))),
     "foreign weights": lambda folder: save_file({"weight": torch.zeros(3)}, folder / "weights.safetensors"),
 }
 

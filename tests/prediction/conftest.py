@@ -6,4 +6,4 @@ from xas_bluesky.prediction import Predictor
 @pytest.fixture(scope="session")
 def predictor() -> Predictor:
     """The shipped model."""
-    return Predictor.for_edge("S K")
+    return Predictor.load(device="cpu")

@@ -29,6 +29,7 @@ def record() -> AnalysisRecord:
         factors=rng.random((3, 2, 61)),
         ionization=np.array([2480.1, 2480.3, 2475.9]),
         supported=np.array([True, False, True]),
+        distance=np.array([0.125, 3.5, 0.0]),
         model="5f3a",
     )
     return AnalysisRecord(

@@ -35,6 +35,21 @@ def test_record_comes_back_whole(catalog, key, record):
         np.testing.assert_array_equal(getattr(loaded.predicted, field.name), getattr(record.predicted, field.name))
 
 
+def test_a_record_from_before_distances_were_kept_can_be_read(catalog, record):
+    key = catalog.save(dataclasses.replace(record, sample="old"))
+    catalog.analyses[key].delete_contents("distance", external_only=False)
+    loaded = catalog.load(key)
+    assert np.isnan(loaded.predicted.distance).tolist() == [True, True, True]
+    np.testing.assert_array_equal(loaded.predicted.std, record.predicted.std)
+
+
+def test_a_record_that_lost_an_array_is_named(catalog, record):
+    key = catalog.save(dataclasses.replace(record, sample="torn"))
+    catalog.analyses[key].delete_contents("std", external_only=False)
+    with pytest.raises(CatalogError, match=r"the analysis record could not be read \('?std"):
+        catalog.load(key)
+
+
 @pytest.mark.parametrize(
     "conditions",
     [

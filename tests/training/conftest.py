@@ -1,15 +1,20 @@
 import csv
+import gzip
+import json
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from rdkit import Chem
 
-from xas_bluesky.structures import AtomGraph, environment
-from xas_bluesky.structures.graphs import ATOM_FEATURES
-from xas_bluesky.training import dataset
-from xas_bluesky.training.dataset import Example
+from xas_bluesky.structures.split import residue
+from xas_bluesky.training.examples import Example, load_examples
+
+DATASETS = Path(__file__).parents[2] / "datasets"
+EACH = 11
+"""Structures of each part in the small data sets."""
 
 
 @pytest.fixture(scope="session")
@@ -23,47 +28,36 @@ def rows(shipped: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
+def of_each_part(residues: list[int]) -> list[int]:
+    """Return the first few places of each part: test, validation, train."""
+    parts = [range(10, 20), range(20, 30), range(30, 100)]
+    return sorted(place for part in parts for place in [at for at, number in enumerate(residues) if number in part][:EACH])
+
+
 @pytest.fixture(scope="session")
-def examples(shipped: Path) -> list[Example]:
-    """The whole set, its molecules without geometries, which take longer than all else."""
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A few computed molecules, with their S absorbers, and a few crystals of the project's data sets."""
+    folder = tmp_path_factory.mktemp("tiny")
+    table = pq.read_table(DATASETS / "core_excitations" / "sulfur.parquet")
+    small = table.filter([smiles is not None and len(smiles) < 14 for smiles in table["smiles"].to_pylist()])
+    chosen = of_each_part([residue(Chem.CanonSmiles(smiles)) for smiles in small["smiles"].to_pylist()])
+    pq.write_table(small.take(chosen), folder / "molecules.parquet")
 
-    def bare(molecule: Chem.Mol, absorber: str) -> AtomGraph:
-        atoms = [atom for atom in molecule.GetAtoms() if atom.GetSymbol() == absorber]
-        indices = np.array([atom.GetIdx() for atom in atoms])
-        nowhere, nothing = np.zeros((0, 3), np.float32), np.zeros((0, ATOM_FEATURES), np.float32)
-        return AtomGraph(np.zeros(0, np.int64), nowhere, nothing, indices, tuple(environment(atom) for atom in atoms))
+    with gzip.open(DATASETS / "cu_k_feff" / "structures.json.gz", "rt") as file:
+        structures = json.load(file)
+    names = sorted(structures, key=lambda name: len(structures[name]["poscar"]))[:300]
+    kept = [names[place] for place in of_each_part([residue(name) for name in names])]
+    crystals = folder / "crystals"
+    crystals.mkdir()
+    with gzip.open(crystals / "structures.json.gz", "wt") as file:
+        json.dump({name: structures[name] for name in kept}, file)
+    with np.load(DATASETS / "cu_k_feff" / "sites.npz", allow_pickle=False) as sites:
+        of = np.isin(sites["material"], kept)
+        arrays = {name: sites[name][of] for name in ("material", "site", "mu")}
+        np.savez(crystals / "sites.npz", energy=sites["energy"], **arrays)
+    return [folder / "molecules.parquet", crystals]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "embed", lambda molecule, _where: molecule)
-        patch.setattr(dataset, "molecular_graph", bare)
-        return dataset.load_sulfur_set(shipped)
 
-
-@pytest.fixture
-def tiny(tmp_path: Path, shipped: Path, rows: list[dict[str, str]], examples: list[Example]) -> Path:
-    """A folder with a few compounds of the shipped set: 12 thiols and 4 others to train on, 3 for each test, 3 blind."""
-    wanted = [example for example in examples if example.part == "train"]
-    thiols = {row["name"] for row in rows if row["type"] == "Type3"}
-    names = [example.name for example in wanted if example.name in thiols][:12]
-    names += [example.name for example in wanted if example.name not in thiols][:4]
-    for part in ("test", "TEST"):
-        names += [example.name for example in examples if example.part == part][:3]
-    known = {example.name for example in examples}
-    names += [row["name"] for row in rows if row["smiles"] and row["name"] not in known][:3]
-    chosen = [place for place, row in enumerate(rows) if row["name"] in names]
-    folder = tmp_path / "data"
-    folder.mkdir()
-    with (folder / "molecules.csv").open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, rows[0].keys())
-        writer.writeheader()
-        writer.writerows(rows[place] for place in chosen)
-    with np.load(shipped / "sticks.npz", allow_pickle=False) as sticks:
-        ends = np.cumsum(sticks["n_sticks"])
-        parts = {name: np.split(sticks[name], ends[:-1]) for name in ("energy", "strength")}
-        np.savez(
-            folder / "sticks.npz",
-            n_sticks=sticks["n_sticks"][chosen],
-            energy_offset=sticks["energy_offset"],
-            **{name: np.concatenate([values[place] for place in chosen]) for name, values in parts.items()},
-        )
-    return folder
+@pytest.fixture(scope="session")
+def examples(tiny: list[Path]) -> list[Example]:
+    return load_examples(tiny)

@@ -61,7 +61,7 @@ class Recommender:
     ) -> None:
         self.edge = find_edge(edge)
         self.conventional = conventional
-        self.gap = gap or Gap.load()
+        self.gap = gap or Gap.for_edge(edge)
         self.budget = budget or Budget()
         self.overhead = overhead
         self._known: tuple[Hypotheses, Groups] | None = None

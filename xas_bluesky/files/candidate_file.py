@@ -1,7 +1,9 @@
-"""Candidates from .smi, .csv, .sdf and .xyz files."""
+"""Candidates from .smi, .csv, .sdf, .xyz, .cif and POSCAR files."""
 
 import csv
 import math
+import re
+from itertools import pairwise
 from pathlib import Path
 
 from xas_bluesky.candidates import Candidate, Format
@@ -11,21 +13,35 @@ from xas_bluesky.files.lines import read_lines
 NumberedLines = list[tuple[int, str]]
 Record = tuple[int, str, str]
 """The number of a structure's first line, its title, its text."""
+POSCAR_NAMES = ("POSCAR", "CONTCAR")
 
 
 def read_candidates(path: str | Path) -> tuple[Candidate, ...]:
-    """Read candidates from a .smi, .csv, .sdf or .xyz file.
+    """Read candidates from a .smi, .csv, .sdf, .xyz or .cif file, or a POSCAR (.poscar, .vasp, or POSCAR… or CONTCAR…).
 
     .smi: SMILES, then a name, by default the SMILES; .csv: columns name and smiles; blank lines and lines starting with #
     are passed over in both. .sdf: the name is the title line; .xyz: one frame or many, positions in Å, the name is the
-    comment line unless it is an extended-XYZ header. Without a name such a structure is called after the file, with its
-    number where there are several. Raises CandidateError, naming file and line; whether a structure makes sense is found
-    out where it is built.
+    comment line unless it is an extended-XYZ header; .cif: each data block with atom sites, by its name. Without a name
+    such a structure is called after the file, with its number where there are several; so is a POSCAR, unless the file is
+    called just POSCAR or CONTCAR, where its first line is the name. Raises CandidateError, naming file and line; whether a
+    structure makes sense is found out where it is built.
     """
     path = Path(path)
-    parse = {".smi": _parse_smi, ".csv": _parse_csv, ".sdf": _parse_sdf, ".xyz": _parse_xyz}.get(path.suffix.lower())
+    parse = {
+        ".smi": _parse_smi,
+        ".csv": _parse_csv,
+        ".sdf": _parse_sdf,
+        ".xyz": _parse_xyz,
+        ".cif": _parse_cif,
+        ".poscar": _parse_poscar,
+        ".vasp": _parse_poscar,
+    }.get(path.suffix.lower())
+    if parse is None and path.name.upper().startswith(POSCAR_NAMES):
+        parse = _parse_poscar
     if parse is None:
-        raise CandidateError(f"{path}: unknown ending {path.suffix!r}; give a .smi, .csv, .sdf or .xyz file")
+        raise CandidateError(
+            f"{path}: unknown ending {path.suffix!r}; give a .smi, .csv, .sdf, .xyz, .cif, .poscar or .vasp file"
+        )
     candidates = parse(path, list(enumerate(read_lines(path, CandidateError), 1)))
     if not candidates:
         raise CandidateError(f"{path}: the file names no candidate; write at least one")
@@ -121,6 +137,32 @@ def _atom_row(path: Path, number: int, line: str) -> str:
     if not finite or not cells[0].isalpha():
         raise CandidateError(f"{path}:{number}: expected an element and x, y, z in Å, got {line.strip()!r}; correct the atom")
     return " ".join([cells[0].capitalize(), *cells[1:]])
+
+
+def _parse_cif(path: Path, lines: NumberedLines) -> list[Candidate]:
+    heads: list[int] = []
+    in_text = False
+    for at, (_, line) in enumerate(lines):
+        if line.startswith(";"):
+            in_text = not in_text
+        elif not in_text and line.lstrip().lower().startswith("data_"):
+            heads.append(at)
+    records: list[Record] = []
+    for head, end in pairwise([*heads, len(lines)]):
+        block = [line for _, line in lines[head:end]]
+        if any(re.match(r"\s*_atom_site[_.]", line, re.IGNORECASE) for line in block):
+            records.append((lines[head][0], block[0].strip()[len("data_") :], "\n".join([*block, ""])))
+    if not records:
+        raise CandidateError(f"{path}: no data block (data_…) with atom sites (_atom_site_…) is in it; complete the CIF")
+    return _named(path, records, "cif")
+
+
+def _parse_poscar(path: Path, lines: NumberedLines) -> list[Candidate]:
+    text = [line for _, line in lines]
+    if not any(line.strip() for line in text):
+        return []
+    title = text[0].strip() if path.stem.upper() in POSCAR_NAMES else ""
+    return _named(path, [(1, title, "\n".join([*text, ""]))], "poscar")
 
 
 def _named(path: Path, records: list[Record], form: Format) -> list[Candidate]:

@@ -1,33 +1,56 @@
-"""Join graphs into one batch for the network."""
+"""Join graphs into one batch for the networks."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
 
 from xas_bluesky.structures import AtomGraph
 
-CUTOFF = 5.0
-"""Atoms farther apart than this (Å) exchange no message."""
+
+@dataclass(frozen=True, slots=True)
+class GraphBatch:
+    """Hold several graphs as one disconnected graph; the fields are AtomGraph's, one graph after the other."""
+
+    numbers: Tensor
+    features: Tensor
+    edges: Tensor
+    vectors: Tensor
+    absorbers: Tensor
+
+    def to(self, device: torch.device) -> "GraphBatch":
+        """Return the batch on a device."""
+        return GraphBatch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
 
 
-def to_data(graph: AtomGraph) -> Data:
-    """Turn one graph into PyTorch Geometric's form, its neighbours found within CUTOFF."""
-    positions = torch.from_numpy(graph.positions)
-    distances = torch.cdist(positions, positions)
-    near = (distances < CUTOFF) & ~torch.eye(len(positions), dtype=torch.bool)
-    edges: Tensor = near.nonzero().T.contiguous()
-    return Data(
-        numbers=torch.from_numpy(graph.numbers),
-        features=torch.from_numpy(graph.features),
-        edge_index=edges,
-        distances=distances[edges[0], edges[1]],
-        absorber_index=torch.from_numpy(graph.absorbers),  # "_index": shifted with the atoms when graphs are joined
-        num_nodes=len(positions),
+def collate(graphs: Sequence[AtomGraph]) -> GraphBatch:
+    """Join graphs into one batch."""
+    starts = np.cumsum([0, *(len(graph.numbers) for graph in graphs)])
+
+    def joined(name: str, *, axis: int = 0, shifted: bool = False) -> Tensor:
+        parts = [getattr(graph, name) + (start if shifted else 0) for graph, start in zip(graphs, starts, strict=False)]
+        return torch.from_numpy(np.concatenate(parts, axis=axis))
+
+    return GraphBatch(
+        numbers=joined("numbers"),
+        features=joined("features"),
+        edges=joined("edges", axis=1, shifted=True),
+        vectors=joined("vectors"),
+        absorbers=joined("absorbers", shifted=True),
     )
 
 
-def collate(graphs: Sequence[AtomGraph]) -> Batch:
-    """Join graphs into one disconnected graph."""
-    return Batch.from_data_list([to_data(graph) for graph in graphs])
+def by_atoms(structures: Iterable[list[AtomGraph]], most: int) -> Generator[list[list[AtomGraph]]]:
+    """Part structures, each of one graph or more, into batches of about `most` atoms, in order and as they come."""
+    batch: list[list[AtomGraph]] = []
+    atoms = 0
+    for graphs in structures:
+        batch.append(graphs)
+        atoms += sum(len(graph.numbers) for graph in graphs)
+        if atoms >= most:
+            yield batch
+            batch, atoms = [], 0
+    if batch:
+        yield batch

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import textwrap
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,44 +15,59 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from xas_bluesky.errors import ModelError
-from xas_bluesky.models.ensemble import Ensemble
+from xas_bluesky.models.ensemble import EdgeModel, Ensemble, Population
+from xas_bluesky.models.error_model import SIGNALS, ErrorModel
+from xas_bluesky.models.scaling import Scaling
 from xas_bluesky.models.spectrum_gnn import NetworkSettings, SpectrumGNN
-from xas_bluesky.spectra import Array
 
-FORMAT = "xas_bluesky ensemble 1"
-ARRAYS = ("energy", "center", "residual", "kinds", "kind_factors")
+FORMAT = "xas_bluesky ensemble 2"
+PARTS = {"scaling": Scaling, "errors": ErrorModel, "population": Population}
+"""What an edge's arrays and numbers belong to."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeCard:
+    """Say what a model knows of one edge.
+
+    `lorentzian`, `gaussian`: broadening in the spectra, full widths at half maximum, eV; `elements`: atomic numbers in the
+    training set; `structures` and `sites` in it; `kinds`: for each kind of its spectra, the structure in the middle of it.
+    """
+
+    lorentzian: float
+    gaussian: float
+    elements: list[int]
+    structures: int
+    sites: int
+    kinds: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """Say what a model is: edge, broadening (eV, full width at half maximum), what it was trained on, and its figures.
+    """Say what a model is: its networks, its edges, what it was trained on (file: hash), by which command, and its figures."""
 
-    `elements`: atomic numbers in the training set; `environments`: training sites per absorber environment; `kinds`: the
-    kinds of absorber that "none of these" may be.
-    """
-
-    edge: str
-    lorentzian: float
-    gaussian: float
     settings: NetworkSettings
     networks: int
-    scale: float
-    elements: list[int]
-    environments: dict[str, int]
-    kinds: list[str]
-    data_hash: str
+    edges: dict[str, EdgeCard]
+    data: dict[str, str]
     command: str
-    figures: dict[str, float]
+    figures: dict[str, dict[str, float]]
 
 
 def save(folder: Path, ensemble: Ensemble, card: ModelCard) -> None:
     """Write `weights.safetensors` and `model.json` into a folder, made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: torch.from_numpy(np.asarray(getattr(ensemble, name), dtype=np.float32)) for name in ARRAYS}
+    tensors: dict[str, Tensor] = {}
     for index, network in enumerate(ensemble.networks):
         tensors |= {f"{index}.{name}": value.contiguous() for name, value in network.state_dict().items()}
-    save_file(tensors, folder / "weights.safetensors")
-    (folder / "model.json").write_text(json.dumps({"format": FORMAT, **asdict(card)}, indent=1, sort_keys=True) + "\n")
+    for edge, model in ensemble.edges.items():
+        for part, kind in PARTS.items():
+            values = {field.name: np.asarray(getattr(getattr(model, part), field.name)) for field in fields(kind)}
+            tensors |= {f"{edge}.{part}.{name}": torch.from_numpy(value.copy()) for name, value in values.items()}
+    weights = folder / "weights.safetensors"
+    save_file(tensors, weights)
+    weights.chmod(0o644)
+    described = {"format": FORMAT, **asdict(card), "settings": card.settings.model_dump()}
+    (folder / "model.json").write_text(json.dumps(described, indent=1, sort_keys=True) + "\n")
 
 
 def load(folder: Path) -> tuple[Ensemble, ModelCard]:
@@ -66,31 +82,47 @@ def load(folder: Path) -> tuple[Ensemble, ModelCard]:
         card = TypeAdapter(ModelCard).validate_python(described)
         tensors = load_file(folder / "weights.safetensors")
         networks = tuple(_network(card.settings, tensors, index) for index in range(card.networks))
-        arrays = {name: tensors[name].numpy().astype(np.float64) for name in ARRAYS}
-        _check(card, arrays)
+        edges = {edge: EdgeModel(*(_part(tensors, edge, part) for part in PARTS)) for edge in card.edges}
+        _check(card, edges)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = textwrap.shorten(str(error), 200)
         raise ModelError(f"{folder}: the model cannot be read ({reason}); install the package again or train it") from error
-    return Ensemble(networks=networks, scale=card.scale, **arrays), card
+    return Ensemble(networks, edges), card
 
 
-def _check(card: ModelCard, arrays: dict[str, Array]) -> None:
-    kinds, points = len(card.kinds), card.settings.points
-    shapes: dict[str, tuple[int, ...]] = {
-        "energy": (points,),
-        "center": (points,),
-        "residual": (-1, points),
-        "kinds": (kinds, points),
-        "kind_factors": (kinds, -1, points),
-    }
-    for name, shape in shapes.items():
-        found = arrays[name].shape
-        if len(found) != len(shape) or any(size not in (length, -1) for length, size in zip(found, shape, strict=True)):
-            raise ValueError(f"{name} has the shape {found}, expected {shape}")
-    if not arrays["energy"][0] < 0 < arrays["energy"][-1]:
-        raise ValueError("energy does not count from the ionization energy")
-    if card.networks < 2 or kinds < 1:
-        raise ValueError(f"{card.networks} networks and {kinds} kinds of spectra, expected at least 2 and 1")
+def _part(tensors: dict[str, Tensor], edge: str, part: str) -> Any:
+    kind = PARTS[part]
+    values = {field.name: tensors[f"{edge}.{part}.{field.name}"].numpy() for field in fields(kind)}
+    if broken := [name for name, value in values.items() if not np.isfinite(value).all()]:
+        raise ValueError(f"{broken[0]} of {edge} is not finite")
+    arguments: dict[str, Any] = {name: value if value.ndim else float(value) for name, value in values.items()}
+    return kind(**arguments)
+
+
+def _check(card: ModelCard, edges: dict[str, EdgeModel]) -> None:
+    if card.networks < 2 or not edges:
+        raise ValueError(f"{card.networks} networks and {len(edges)} edges, expected at least 2 and 1")
+    if set(card.settings.points) != set(edges):
+        raise ValueError(f"heads for {', '.join(card.settings.points)}, but {', '.join(edges)} are described")
+    for edge, model in edges.items():
+        points, grid, kinds = card.settings.points[edge], len(model.population.energy), len(card.edges[edge].kinds)
+        space = model.errors.projection.shape[1]
+        expected: dict[str, tuple[object, tuple[int, ...]]] = {
+            "energy": (model.scaling.energy, (points,)),
+            "center": (model.scaling.center, (points,)),
+            "projection": (model.errors.projection, (card.settings.trunk, space)),
+            "known": (model.errors.known, (-1, space)),
+            "size": (model.errors.size, (SIGNALS,)),
+            "residual": (model.errors.residual, (-1, points)),
+            "rest": (model.errors.rest, (points,)),
+            "mean": (model.population.mean, (kinds, grid)),
+            "factors": (model.population.factors, (kinds, -1, grid)),
+            "ionization": (model.population.ionization, (kinds,)),
+        }
+        for name, (array, shape) in expected.items():
+            found = np.shape(array)  # type: ignore[arg-type]
+            if len(found) != len(shape) or any(size not in (length, -1) for length, size in zip(found, shape, strict=True)):
+                raise ValueError(f"{name} of {edge} has the shape {found}, expected {shape}")
 
 
 def _network(settings: NetworkSettings, tensors: dict[str, Tensor], index: int) -> SpectrumGNN:

@@ -1,44 +1,63 @@
-"""Several networks trained on different parts of the data, asked together."""
+"""Several networks, asked together, and what makes spectra with errors of their answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from xas_bluesky.models.batching import collate
+from xas_bluesky.models.batching import GraphBatch
+from xas_bluesky.models.error_model import ErrorModel
+from xas_bluesky.models.scaling import Scaling, Sites
 from xas_bluesky.models.spectrum_gnn import SpectrumGNN
 from xas_bluesky.spectra import Array
-from xas_bluesky.structures import AtomGraph
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Hold the kinds of spectra that the training structures have at one edge, in atomic edge jumps.
+
+    `energy` (p,) eV, where spectra are predicted; `mean` (n, p) and `factors` (n, r, p) of the covariance within each kind;
+    `ionization` (n,) eV.
+    """
+
+    energy: Array
+    mean: Array
+    factors: Array
+    ionization: Array
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeModel:
+    """Hold what is known of one edge beside the networks."""
+
+    scaling: Scaling
+    errors: ErrorModel
+    population: Population
 
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """Hold trained networks with what makes spectra of their outputs.
-
-    `energy` (m,) eV from the ionization energy; `center` (m,) and `scale`: a spectrum is center + scale · output, in atomic
-    edge jumps; `residual` (r, m): factors of the error's covariance, from molecules that the network had not seen;
-    `kinds` (k, m) and `kind_factors` (k, q, m): mean and spread of the training spectra of each kind of absorber.
-    """
+    """Hold at least two trained networks and, by edge, what makes spectra of their outputs."""
 
     networks: tuple[SpectrumGNN, ...]
-    energy: Array
-    center: Array
-    scale: float
-    residual: Array
-    kinds: Array
-    kind_factors: Array
+    edges: dict[str, EdgeModel]
 
-    def predict(self, graphs: Sequence[AtomGraph]) -> Array:
-        """Return site spectra (networks, absorbers of all graphs, m), the continuum not yet in them."""
-        batch = collate(graphs)
-        with torch.inference_mode():
-            outputs = [network.eval()(batch).numpy() for network in self.networks]
-        return self.center + self.scale * np.array(outputs, dtype=np.float64)
+    def to(self, device: torch.device) -> "Ensemble":
+        """Move the networks to a device; returns the ensemble."""
+        for network in self.networks:
+            network.to(device)
+        return self
+
+    def sites(self, batch: GraphBatch, edge: str) -> tuple[Sites, Array]:
+        """Return what is said of the absorbers (k,), all of one edge, and their distances (k,) from the training set."""
+        outputs, latent = ask(self.networks, batch, edge)
+        model = self.edges[edge]
+        return model.scaling.sites(outputs), model.errors.distance(latent)
 
 
-def by_molecule(graphs: Sequence[AtomGraph]) -> list[NDArray[np.int64]]:
-    """Return for each graph the rows of its absorbers in the network's output."""
-    ends = np.cumsum([len(graph.absorbers) for graph in graphs])
-    return [np.arange(end - len(graph.absorbers), end) for graph, end in zip(graphs, ends, strict=True)]
+def ask(networks: Sequence[SpectrumGNN], batch: GraphBatch, edge: str) -> tuple[Array, Array]:
+    """Return the networks' outputs (networks, k, m + 2) at the absorbers, and the first one's latent states (k, trunk)."""
+    with torch.inference_mode():
+        latent = [network(batch) for network in networks]
+        outputs = [network.heads[edge](states) for network, states in zip(networks, latent, strict=True)]
+    return torch.stack(outputs).double().cpu().numpy(), latent[0].double().cpu().numpy()

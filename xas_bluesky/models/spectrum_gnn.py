@@ -1,71 +1,51 @@
 """The network: a structure's graph in, the spectrum of each of its absorbers out."""
 
-from dataclasses import dataclass
+from typing import Literal
 
-import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch_geometric.data import Batch
-from torch_geometric.nn.models.schnet import CFConv, GaussianSmearing, ShiftedSoftplus
 
-from xas_bluesky.models.batching import CUTOFF
-from xas_bluesky.structures.graphs import ATOM_FEATURES
-
-HEAVIEST = 100
+from xas_bluesky.models.batching import GraphBatch
+from xas_bluesky.models.bodies import Body
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkSettings:
-    """Set the size of the network; `points` is the length of the spectrum."""
+class NetworkSettings(BaseModel):
+    """Set the size of the network; `points`: length of the spectra of each edge."""
 
-    points: int
-    hidden: int = 64
-    gaussians: int = 32
-    interactions: int = 3
-    dropout: float = 0.1
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-class Interaction(nn.Module):
-    """Pass one round of messages, each filtered by a function of the distance."""
-
-    def __init__(self, hidden: int, gaussians: int) -> None:
-        super().__init__()
-        filters = nn.Sequential(nn.Linear(gaussians, hidden), ShiftedSoftplus(), nn.Linear(hidden, hidden))
-        self.convolution = CFConv(hidden, hidden, hidden, filters, CUTOFF)
-        self.update = nn.Sequential(ShiftedSoftplus(), nn.Linear(hidden, hidden))
-
-    def forward(self, atoms: Tensor, edges: Tensor, distances: Tensor, filters: Tensor) -> Tensor:
-        """Return what is added to each atom's state (atoms, hidden)."""
-        return self.update(self.convolution(atoms, edges, distances, filters))
+    points: dict[str, int]
+    body: Literal["painn", "schnet"] = "painn"
+    width: int = Field(64, ge=4)
+    radial: int = Field(20, ge=4)
+    rounds: int = Field(3, ge=1)
+    trunk: int = Field(128, ge=4)
+    dropout: float = Field(0.1, ge=0, lt=1)
 
 
 class SpectrumGNN(nn.Module):
-    """Predict site spectra: readout of the absorber ∘ continuous-filter message passing ∘ atom embedding.
+    """Predict site spectra: a head per edge ∘ trunk ∘ the absorber's states ∘ messages between neighbours.
 
-    The body is SchNet's (Schütt et al., J. Chem. Phys. 148, 241722, 2018, doi:10.1063/1.5019779); only distances enter,
-    so rotation, translation and atom order do not matter. The readout is the absorbing atom's state, not the
-    molecule's mean, because the spectrum is local.
+    Only distances and angles enter, so rotation, translation and atom order do not matter. What is read out is the absorbing
+    atom's state, not the structure's mean, because the spectrum is local. A head (`heads[edge]`) gives, from latent states
+    (k, trunk), outputs (k, points + 2), scaled as in `Scaling`: the spectrum, the ionization energy, and the logarithm of
+    the error that the network expects.
     """
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
         self.settings = settings
-        hidden = settings.hidden
-        self.embedding = nn.Embedding(HEAVIEST, hidden)
-        self.bonding = nn.Linear(ATOM_FEATURES, hidden, bias=False)
-        self.distance = GaussianSmearing(0.0, CUTOFF, settings.gaussians)
-        self.interactions = nn.ModuleList(Interaction(hidden, settings.gaussians) for _ in range(settings.interactions))
-        states = hidden * (settings.interactions + 1)
-        self.readout = nn.Sequential(
-            nn.Linear(states, 2 * hidden), nn.SiLU(), nn.Dropout(settings.dropout), nn.Linear(2 * hidden, settings.points)
+        self.body = Body(settings.body, settings.width, settings.radial, settings.rounds)
+        self.trunk = nn.Sequential(
+            nn.Linear(self.body.size, settings.trunk),
+            nn.SiLU(),
+            nn.Dropout(settings.dropout),
+            nn.Linear(settings.trunk, settings.trunk),
+            nn.SiLU(),
+            nn.Dropout(settings.dropout),
         )
+        self.heads = nn.ModuleDict({edge: nn.Linear(settings.trunk, points + 2) for edge, points in settings.points.items()})
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Return (absorbers in the batch, points), in the order of the graphs and of the absorbers in each."""
-        edges, distances, absorbers = batch["edge_index"], batch["distances"], batch["absorber_index"]
-        atoms = self.embedding(batch["numbers"]) + self.bonding(batch["features"])
-        filters = self.distance(distances)
-        states = [atoms[absorbers]]
-        for interaction in self.interactions:
-            atoms = atoms + interaction(atoms, edges, distances, filters)
-            states.append(atoms[absorbers])
-        return self.readout(torch.cat(states, dim=-1))
+    def forward(self, batch: GraphBatch) -> Tensor:
+        """Return the latent states (absorbers in the batch, trunk), in the order of the graphs and their absorbers."""
+        return self.trunk(self.body(batch))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tiled.client.container import Container
 
 SPEC = "XASAnalysis"
-PREDICTED_ARRAYS = ("energy", "mean", "std", "factors", "ionization", "supported")
+PREDICTED_ARRAYS = ("energy", "mean", "std", "factors", "ionization", "supported", "distance")
 SEARCH_KEYS = ("best_candidate", "best_probability", "probability", "candidates")
 """Metadata that repeats the ranking in a form that Tiled's queries reach."""
 
@@ -145,7 +145,9 @@ def write_record(analyses: "Container", record: AnalysisRecord) -> str:
 def read_record(container: "Container") -> AnalysisRecord:
     """Read back what `write_record` wrote."""
     metadata: dict[str, Any] = dict(container.metadata)
-    arrays: dict[str, Any] = {name: container[name].read() for name in PREDICTED_ARRAYS}
+    there = [name for name in PREDICTED_ARRAYS if name != "distance" or name in container]
+    arrays: dict[str, Any] = {name: container[name].read() for name in there}
+    arrays.setdefault("distance", np.full(len(metadata["candidates"]), np.nan))  # the first records had none
     posterior = container["posterior"].read()
     requested = container["requested"].read()
     steps: list[DecisionStep] = []

@@ -1,8 +1,25 @@
 """Structures: from a candidate's text to a graph with its absorbers marked."""
 
+from xas_bluesky.structures.building import build_graphs, make_graphs
 from xas_bluesky.structures.conformers import embed
-from xas_bluesky.structures.graphs import AtomGraph, environment, molecular_graph
+from xas_bluesky.structures.crystals import Crystal, crystal_graph, read_crystal
+from xas_bluesky.structures.graphs import AtomGraph, environment, kind_of, molecular_graph
 from xas_bluesky.structures.molecules import describe, read_molecule
 from xas_bluesky.structures.split import Part, split
 
-__all__ = ["AtomGraph", "Part", "describe", "embed", "environment", "molecular_graph", "read_molecule", "split"]
+__all__ = [
+    "AtomGraph",
+    "Crystal",
+    "Part",
+    "build_graphs",
+    "crystal_graph",
+    "describe",
+    "embed",
+    "environment",
+    "kind_of",
+    "make_graphs",
+    "molecular_graph",
+    "read_crystal",
+    "read_molecule",
+    "split",
+]

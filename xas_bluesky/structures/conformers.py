@@ -1,4 +1,4 @@
-"""Give a molecule a three-dimensional geometry."""
+"""Give a molecule three-dimensional geometries."""
 
 from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
@@ -9,15 +9,15 @@ SEED = 7
 FORCE_FIELD_STEPS = 1000
 
 
-def embed(molecule: Chem.Mol, where: str) -> Chem.Mol:
-    """Add one conformer to a copy of `molecule`: ETKDGv3, relaxed by MMFF94s, or by UFF where MMFF has no parameters.
+def embed(molecule: Chem.Mol, where: str, count: int = 1) -> Chem.Mol:
+    """Add `count` conformers to a copy of `molecule`: ETKDGv3, relaxed by MMFF94s, or by UFF where MMFF has no parameters.
 
     The seed is fixed, so that a prediction's geometry is made by the very procedure of the training geometries. Raises
     CandidateError, which says `where`, when there is no conformer.
     """
     molecule = Chem.Mol(molecule)
     with rdBase.BlockLogs():
-        found = _place_atoms(molecule)
+        found = _place_atoms(molecule, count)
         if found:
             _relax(molecule)
     if not found:
@@ -25,19 +25,20 @@ def embed(molecule: Chem.Mol, where: str) -> Chem.Mol:
     return molecule
 
 
-def _place_atoms(molecule: Chem.Mol) -> bool:
+def _place_atoms(molecule: Chem.Mol, count: int) -> bool:
     parameters = rdDistGeom.ETKDGv3()
     parameters.randomSeed = SEED
-    if rdDistGeom.EmbedMolecule(molecule, parameters) == 0:
+    if len(rdDistGeom.EmbedMultipleConfs(molecule, count, parameters)):
         return True
     parameters.useRandomCoords = True
-    return rdDistGeom.EmbedMolecule(molecule, parameters) == 0
+    return bool(len(rdDistGeom.EmbedMultipleConfs(molecule, count, parameters)))
 
 
 def _relax(molecule: Chem.Mol) -> None:
     if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
         relaxed = Chem.Mol(molecule)  # MMFF writes its own aromaticity onto what it relaxes
-        rdForceFieldHelpers.MMFFOptimizeMolecule(relaxed, mmffVariant="MMFF94s", maxIters=FORCE_FIELD_STEPS)
-        molecule.GetConformer().SetPositions(relaxed.GetConformer().GetPositions())
+        rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(relaxed, mmffVariant="MMFF94s", maxIters=FORCE_FIELD_STEPS)
+        for conformer in molecule.GetConformers():
+            conformer.SetPositions(relaxed.GetConformer(conformer.GetId()).GetPositions())
     elif rdForceFieldHelpers.UFFHasAllMoleculeParams(molecule):
-        rdForceFieldHelpers.UFFOptimizeMolecule(molecule, maxIters=FORCE_FIELD_STEPS)
+        rdForceFieldHelpers.UFFOptimizeMoleculeConfs(molecule, maxIters=FORCE_FIELD_STEPS)

@@ -8,7 +8,7 @@ from xas_bluesky.errors import CandidateError
 from xas_bluesky.structures.bonds import find_bonds
 
 SPLIT_OXIDE = Chem.MolFromSmarts("[S;+,+2][O-]")
-NAMES = {"smiles": "SMILES", "mol": "mol block", "xyz": "xyz block"}
+NAMES = {"smiles": "SMILES", "mol": "mol block", "xyz": "xyz block", "cif": "CIF", "poscar": "POSCAR"}
 TETRAHEDRAL = (Chem.ChiralType.CHI_TETRAHEDRAL_CW, Chem.ChiralType.CHI_TETRAHEDRAL_CCW)
 CLOSEST = 0.4
 """Å, less than any bond: atoms closer than this are a mistake in the positions."""
@@ -30,6 +30,10 @@ def read_molecule(candidate: Candidate, *absorbers: str) -> Chem.Mol:
     hydrogens or coincide.
     """
     where, what = describe(candidate), repr(candidate.structure) if candidate.format == "smiles" else "it"
+    if candidate.format in ("cif", "poscar"):
+        raise CandidateError(
+            f"{where}: a {NAMES[candidate.format]} holds a crystal, not a molecule; give SMILES, a mol block or an xyz block"
+        )
     molecule = _parse(candidate, where)
     if molecule.GetNumAtoms() == 0:
         raise CandidateError(f"{where}: the {NAMES[candidate.format]} holds no atom; correct or remove it")

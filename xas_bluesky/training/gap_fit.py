@@ -51,7 +51,7 @@ def read_pairs(table: Path, edge: str, predictor: Predictor) -> list[Pair]:
         Pair(
             name,
             provisional(absorption(read_spectrum(table.parent / file)), energy),
-            predictor.predict([Candidate(name, smiles, str(table))]),
+            predictor.predict([Candidate(name, smiles, str(table))], edge),
         )
         for file, name, smiles in rows
     ]

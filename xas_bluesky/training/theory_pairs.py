@@ -19,9 +19,13 @@ from xas_bluesky.errors import DatasetError
 from xas_bluesky.spectra import Array
 from xas_bluesky.structures import environment, read_molecule, split
 from xas_bluesky.theory import Dataset, calibrated, cross_sections
-from xas_bluesky.training.dataset import GAUSSIAN, GRID, LORENTZIAN, read_compounds
+from xas_bluesky.training.sulfur_set import read_compounds
 
 EDGE = "S K"
+LORENTZIAN, GAUSSIAN = 0.59, 1.0
+"""Full widths at half maximum, eV: the S 1s core hole (xraydb) and a base resolution finer than any beamline's."""
+GRID = np.round(np.arange(-12.0, 2.01, 0.2), 1)
+"""Energies of the spectra, eV from the ionization energy."""
 BEYOND = 2.0
 """A compound whose published sticks end less than this (eV) above the end of GRID is left out: its spectrum is cut."""
 FLOOR = 0.01

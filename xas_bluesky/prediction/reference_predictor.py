@@ -1,0 +1,79 @@
+"""Predict with the reference network, of the published kind, in place of ours."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from rdkit import Chem
+from torch_geometric.data import Batch, Data
+
+from xas_bluesky.candidates import Candidate
+from xas_bluesky.edges import find_edge
+from xas_bluesky.errors import CandidateError
+from xas_bluesky.models import hash_files
+from xas_bluesky.models.message_passing import bond_graph
+from xas_bluesky.models.reference_model import ReferenceModel, load_reference
+from xas_bluesky.prediction.predictor import Predictor
+from xas_bluesky.prediction.sorting import Sorting
+from xas_bluesky.prediction.structure_spectra import StructureSpectra
+from xas_bluesky.spectra import Prediction
+from xas_bluesky.structures import describe, embed, read_molecule
+
+
+def shipped_reference() -> Path:
+    """Return the folder of the shipped reference model."""
+    return Path(str(files("xas_bluesky.models") / "reference_weights"))
+
+
+@dataclass(frozen=True, slots=True)
+class ReferencePredictor:
+    """Predict molecules from their bonds; what "none of these" may be, and the edges, are those of our model, `beside` it."""
+
+    reference: ReferenceModel
+    beside: Predictor
+    model: str
+
+    @classmethod
+    def load(cls, device: str = "auto", cores: int | None = None) -> "ReferencePredictor":
+        """Load the shipped reference model; arguments as for Predictor."""
+        folder = shipped_reference()
+        return cls(load_reference(folder), Predictor.load(device=device, cores=cores), hash_files(folder))
+
+    def predict(self, candidates: Sequence[Candidate], edge: str, conformers: int = 1) -> Prediction:
+        """Predict as Predictor.predict; a crystal is rejected, and all molecules have the same errors.
+
+        The published networks say nothing of single absorbers, so the ionization energies are those of the population.
+        """
+        edge = self.beside.edge(edge)
+        sorting = Sorting()
+        graphs = list(sorting.served(candidates, _bond_graphs(candidates, find_edge(edge).absorber, conformers)))
+        sorting.check()
+        mean, factors, rest = self.reference.predict(Batch.from_data_list([graph for each in graphs for graph in each]), edge)
+        starts = np.cumsum([0, *(len(each) for each in graphs[:-1])])
+        mean = np.add.reduceat(mean, starts, axis=0) / np.array([len(each) for each in graphs])[:, None]
+        factors, rest = factors[starts], rest[starts]
+        population = self.beside.population(edge)
+        count = len(graphs)
+        found = StructureSpectra(
+            mean=mean,
+            std=np.sqrt((factors**2).sum(axis=1) + rest**2),
+            factors=factors,
+            ionization=np.full(count, population.ionization.mean()),
+            supported=np.ones(count, dtype=bool),
+            distance=np.zeros(count),
+        )
+        spectra = replace(self.beside.named(edge, sorting.names, found), model=self.model)
+        return Prediction(spectra, population, tuple(sorting.rejected))
+
+
+def _bond_graphs(candidates: Sequence[Candidate], element: str, conformers: int) -> Generator[list[Data] | str]:
+    for candidate in candidates:
+        try:
+            molecule = read_molecule(candidate, element)
+            if not molecule.GetNumConformers():
+                molecule = embed(molecule, describe(candidate), conformers)
+            yield [bond_graph(Chem.Mol(molecule, confId=found.GetId())) for found in molecule.GetConformers()]
+        except CandidateError as error:
+            yield str(error)

@@ -1,0 +1,38 @@
+"""Sort candidates into those that can be predicted and those that cannot."""
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from xas_bluesky.candidates import Candidate
+from xas_bluesky.errors import CandidateError
+from xas_bluesky.structures import describe
+
+Structure = TypeVar("Structure")
+
+
+@dataclass(frozen=True, slots=True)
+class Sorting:
+    """Collect the names of the candidates that are served, and why the others are rejected."""
+
+    names: list[str] = field(default_factory=list[str])
+    rejected: list[str] = field(default_factory=list[str])
+
+    def served(self, candidates: Sequence[Candidate], made: Iterable[Structure | str]) -> Generator[Structure]:
+        """Pass on what was made of candidates; text instead says why nothing was.
+
+        Raises CandidateError when two that can be predicted have one name.
+        """
+        for candidate, structure in zip(candidates, made, strict=True):
+            if candidate.name in self.names:
+                raise CandidateError(f"{describe(candidate)}: another candidate has this name; make names unique")
+            if isinstance(structure, str):
+                self.rejected.append(structure)
+            else:
+                self.names.append(candidate.name)
+                yield structure
+
+    def check(self) -> None:
+        """Raise CandidateError when none is served."""
+        if not self.names:
+            raise CandidateError("; ".join(self.rejected) or "no candidate was given; name at least one structure")
