@@ -1,10 +1,11 @@
 """Train the networks of an ensemble, each from where it was when the last run ended."""
 
 import json
+import os
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
 
@@ -80,8 +81,7 @@ def _fit(
     module = SpectrumModule(network, scalings, edge_weights(examples, scalings), settings)
     folder = settings.work / f"network-{index}"
     checkpoint = ModelCheckpoint(folder, filename="best", save_last=True, enable_version_counter=False)
-    # Lightning reports on standard output, which is for the figures
-    with warnings.catch_warnings(), redirect_stdout(sys.stderr):
+    with warnings.catch_warnings(), _reporting_on_stderr():
         # its advice: more loader processes, fewer log lines
         warnings.filterwarnings("ignore", category=UserWarning, module="pytorch_lightning")
         warnings.filterwarnings("ignore", category=FutureWarning)
@@ -103,6 +103,20 @@ def _fit(
         trainer.fit(module, loader, ckpt_path=last if last.exists() else None)
     state = {name: value.detach().cpu().contiguous() for name, value in module.network.state_dict().items()}
     save_file(state, _finished(settings.work, index))
+
+
+@contextmanager
+def _reporting_on_stderr() -> Generator[None]:
+    """Send what Lightning and the processes that it starts report to stderr: standard output is for the figures."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def edge_weights(examples: Sequence[Example], scalings: dict[str, Scaling]) -> dict[str, float]:
