@@ -102,8 +102,9 @@ def identify(spectrum: SpectrumFile, candidates: CandidatesOption, edge: Edge, a
     hypotheses = make_hypotheses(prediction.spectra, prediction.population, Gap.for_edge(edge), energy)
     with _about(spectrum):
         answer = identify(absorption(known), hypotheses)
-    _warn(warnings_of(prediction))
-    _show({**asdict(answer), "warnings": warnings_of(prediction)}, as_json, answer_table(answer))
+    warnings = [*warnings_of(prediction), *Gap.doubts(edge)]
+    _warn(warnings)
+    _show({**asdict(answer), "warnings": warnings}, as_json, answer_table(answer))
 
 
 @app.command()

@@ -39,9 +39,9 @@ class LocalPredictor:
 
     `device`: auto (every GPU, or else the CPU), cpu, cuda, or GPUs by number, as in cuda:0,1; `model`: a folder that `train`
     wrote, or the words shipped and reference. What is wrong with these is the answer to the first request. `cores`: how many
-    it may use, by default one, as the scan, the catalog and the table run beside it. The process starts at once and loads
-    while the caller goes on. It has a session of its own: Ctrl-C at the terminal pauses the plan and must not end the
-    predictor. It ends with its stdin when the caller dies.
+    it may use, by default one, as the scan, the catalog and the table run beside it. The process starts at once and imports
+    what it needs while the caller goes on. It has a session of its own: Ctrl-C at the terminal pauses the plan and must not
+    end the predictor. It ends with its stdin when the caller dies.
     """
 
     def __init__(self, device: str = "auto", cores: int = 1, model: str = "shipped") -> None:

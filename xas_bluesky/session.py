@@ -16,7 +16,7 @@ from bluesky.utils import MsgGenerator
 
 from xas_bluesky.agent import Agent, Step, Watch
 from xas_bluesky.candidates import Candidate
-from xas_bluesky.comparison import Identification
+from xas_bluesky.comparison import Gap, Identification
 from xas_bluesky.config import Channels
 from xas_bluesky.decision import Budget, Recommender, ScanRequest, Spent, regions
 from xas_bluesky.documents import Collector
@@ -83,7 +83,7 @@ class Outcome:
             "stop_reason": self.stop_reason,
             "raw_uid": self.raw_uid,
             "record": self.record,
-            "warnings": warnings_of(self.prediction),
+            "warnings": [*warnings_of(self.prediction), *Gap.doubts(self.prediction.spectra.edge)],
         }
 
 

@@ -66,3 +66,5 @@ def test_only_sulfur_has_a_fitted_gap():
     assert Gap.for_edge("s_k") == Gap.load()
     unknown = Gap.for_edge("O K")
     assert (unknown.shift, unknown.shift_sd) == (0.0, 2.0)
+    assert Gap.doubts("S K") == []
+    assert "not known there" in Gap.doubts("O K")[0]

@@ -127,6 +127,14 @@ def test_a_supercell_has_the_spectra_of_its_cell(network: SpectrumGNN):
     assert not torch.allclose(one[0], one[3], atol=1e-4)  # the moved atom
 
 
+def test_mixed_precision_is_near(network: SpectrumGNN, graph: GraphOf):
+    graphs = [graph(smiles) for smiles in SMILES]
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = spectra(network, *graphs).float()
+    exact = spectra(network, *graphs)
+    assert (mixed - exact).abs().max() < 0.1 * exact.abs().max()
+
+
 def test_overfits_a_tiny_set(graph: GraphOf):
     torch.manual_seed(0)
     network = SpectrumGNN(NetworkSettings(points={"S K": 5}, width=32, radial=16, rounds=2, trunk=32, dropout=0.0))

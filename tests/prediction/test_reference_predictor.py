@@ -24,6 +24,12 @@ def test_it_predicts_in_the_form_of_ours_and_about_the_same(reference: Reference
     correlation = [np.corrcoef(one, other)[0, 1] for one, other in zip(theirs.spectra.mean, ours.spectra.mean, strict=True)]
     assert min(correlation) > 0.9
     assert (theirs.spectra.std > 0).all()
+    assert np.isnan(theirs.spectra.distance).all()
+
+
+def test_an_element_that_training_did_not_hold_is_unsupported(reference: ReferencePredictor):
+    found = reference.predict([Candidate("a", "CCO"), Candidate("b", "C[Se]CO")], "O K").spectra
+    assert found.supported.tolist() == [True, False]
 
 
 def test_conformers_are_averaged_over(reference: ReferencePredictor):

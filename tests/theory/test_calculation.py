@@ -3,6 +3,7 @@ import pytest
 from rdkit import Chem
 
 from xas_bluesky.errors import CalculationError, CandidateError
+from xas_bluesky.structures import bonds
 from xas_bluesky.theory import geometry, ground_state
 from xas_bluesky.theory.calculation import compute, provenance
 from xas_bluesky.theory.calibration import CONSTANTS, excitation_energies, ionization_energy
@@ -99,8 +100,8 @@ def test_says_when_the_geometry_does_not_come_to_rest(monkeypatch):
 
 
 def test_says_when_a_bond_breaks(monkeypatch):
-    monkeypatch.setattr(geometry, "LONGEST_BOND", 0.9)
-    with pytest.raises(CalculationError, match=r"the bond C0–C1 broke"):
+    monkeypatch.setattr(bonds, "BROKEN_BOND", 0.9)
+    with pytest.raises(CalculationError, match=r"the bond C0–C1 \(1\.5. Å\) broke"):
         compute(molecule_of("CC"), ("C",))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from xas_bluesky.edges import find_edge
@@ -58,6 +60,22 @@ def test_what_the_authors_of_the_sulfur_set_kept_apart_is_never_trained_on():
     kept = [example for example in found if example.label in authors_test()]
     assert len(kept) > 30
     assert {example.part for example in kept} == {"authors_test"}
+
+
+def test_a_molecule_whose_atoms_are_in_another_order_is_refused(tiny: list[Path], tmp_path: Path):
+    """As when it was computed from positions: the elements may agree and the atoms be others."""
+    table = pq.read_table(tiny[0])
+    rows = table.to_pylist()
+    row = next(row for row in rows if row["smiles"].startswith("C"))
+    place = np.reshape(row["position_angstrom"], (-1, 3))
+    carbons = [at for at, number in enumerate(row["number"]) if number == 6]
+    place[carbons] = place[carbons[::-1]]
+    row["position_angstrom"] = place.ravel().tolist()
+    pq.write_table(pa.Table.from_pylist([row], schema=table.schema), tmp_path / "moved.parquet")
+    with pytest.raises(
+        DatasetError, match=r"its atoms are in another order than those of its SMILES; compute it from its SMILES"
+    ):
+        load_examples([tmp_path / "moved.parquet"])
 
 
 def test_of_a_molecule_in_two_files_the_first_counts(tiny: list[Path], tmp_path: Path):

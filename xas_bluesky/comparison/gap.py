@@ -68,7 +68,14 @@ class Gap:
 
         Without such spectra the energies of theory and mono may lie 2 eV apart.
         """
-        return cls.load() if str(find_edge(edge)) in FITTED else cls(shift=0.0, shift_sd=UNKNOWN_SHIFT)
+        return cls.load() if str(find_edge(edge)) in FITTED else cls(shift_sd=UNKNOWN_SHIFT)
+
+    @staticmethod
+    def doubts(edge: str) -> list[str]:
+        """Say what an identification at this edge has to be taken with."""
+        if str(find_edge(edge)) in FITTED:
+            off = f"energies may be {UNKNOWN_SHIFT:g} eV off"
+        return [f"edge {edge!r}: the gap between theory and experiment is not known there; {off}"]
 
     def distortions(self) -> list[tuple[float, float]]:
         """Return every pair of a broadening and a self-absorption, each as probable as the others."""

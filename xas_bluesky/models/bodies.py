@@ -57,12 +57,12 @@ class PaiNNLayer(nn.Module):
         if vectors is not None:
             carried = torch.addcmul(carried, sent[:, None, 2 * width :], vectors[pairs.senders])
         scalars = scalars if kept is None else scalars[kept]
-        scalars = scalars.index_add(0, pairs.receivers, sent[:, :width])
+        scalars = scalars.index_add(0, pairs.receivers, sent[:, :width].to(scalars.dtype))
         if vectors is None:
             vectors = scalars.new_zeros(len(scalars), 3, width)
         elif kept is not None:
             vectors = vectors[kept]
-        vectors = vectors.index_add(0, pairs.receivers, carried)
+        vectors = vectors.index_add(0, pairs.receivers, carried.to(vectors.dtype))
         one, other = self.pair(vectors).split(width, dim=-1)
         length = (other * other).sum(dim=1).add(1e-8).sqrt()
         added, product, scale = self.mix(torch.cat([scalars, length], dim=-1)).split(width, dim=-1)
@@ -87,7 +87,7 @@ class SchNetLayer(nn.Module):
         """Return scalars (k, width) of the atoms kept (all if None), no vectors, and the sum of messages (k, width)."""
         sent = self.send(scalars)[pairs.senders] * self.filter(pairs.radial)
         scalars = scalars if kept is None else scalars[kept]
-        received = torch.zeros_like(scalars).index_add(0, pairs.receivers, sent)
+        received = torch.zeros_like(scalars).index_add(0, pairs.receivers, sent.to(scalars.dtype))
         return scalars + self.update(received), vectors, received
 
 

@@ -17,11 +17,11 @@ NEIGHBOURS = 5
 class ErrorModel:
     """Hold the Gaussian of errors at one edge, in atomic edge jumps, of sites and of structures.
 
-    `projection` (trunk, q): from the first network's latent states to the space where `known` (n, q) are training sites, and
-    where a site farther than `far` from them is unlike all. `size` (SIGNALS,): weights of 1, noise, log disagreement and log
-    distance in the logarithm of a site's error (root mean square over energies). `share`: part of its variance with the
-    shape of the networks' disagreement; the other part has the shape of `residual` (r, m) and, independent at each energy,
-    `rest` (m,). `together`: part of the variance that the sites of a structure have in common.
+    `projection` (trunk, q): from the first network's latent states to the space where `known` (n, q) are training sites; a
+    structure whose sites are on average farther than `far` from them is unlike all. `size` (SIGNALS,): weights of 1, noise,
+    log disagreement and log distance in the logarithm of a site's error (root mean square over energies). `share`: part of
+    its variance with the shape of the networks' disagreement; the other part has the shape of `residual` (r, m) and,
+    independent at each energy, `rest` (m,). `together`: part of the variance that the sites of a structure have in common.
     """
 
     projection: Array

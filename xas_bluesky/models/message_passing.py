@@ -25,11 +25,11 @@ EDGE_HIDDEN = 128
 def bond_graph(molecule: Chem.Mol) -> Data:
     """Make the graph of the bonds of a molecule that has a conformer and explicit hydrogens.
 
-    `x` (n, 22): element as one of ELEMENTS (all zero for any other), atomic number / 10, hybridization as one of sp, sp2, sp3,
-    aromatic, number of hydrogens / 4, hydrogen-bond donor, acceptor (both as in RDKit's BaseFeatures.fdef). `edge_index`
-    (2, 2b) sender and receiver, the two directions of a bond next to each other; `edge_attr` (2b, 7), the same both ways:
-    type as one of BOND_TYPES, conjugated, in a ring, length in Å. All but the two bond flags are those of Gilmer et al.
-    (arXiv 1704.01212).
+    `z` (n,): atomic numbers. `x` (n, 22): element as one of ELEMENTS (all zero for any other), atomic number / 10,
+    hybridization as one of sp, sp2, sp3, aromatic, number of hydrogens / 4, hydrogen-bond donor, acceptor (both as in RDKit's
+    BaseFeatures.fdef). `edge_index` (2, 2b) sender and receiver, the two directions of a bond next to each other; `edge_attr`
+    (2b, 7), the same both ways: type as one of BOND_TYPES, conjugated, in a ring, length in Å. All but the two bond flags are
+    those of Gilmer et al. (arXiv 1704.01212).
     """
     donors, acceptors = (_atoms_of(molecule, family) for family in ("Donor", "Acceptor"))
     atoms = [[*_atom_features(atom), atom.GetIdx() in donors, atom.GetIdx() in acceptors] for atom in molecule.GetAtoms()]
@@ -40,6 +40,7 @@ def bond_graph(molecule: Chem.Mol) -> Data:
     lengths = (positions[ends[:, 0]] - positions[ends[:, 1]]).norm(dim=1, keepdim=True).float()
     return Data(
         x=torch.tensor(atoms, dtype=torch.float32),
+        z=torch.tensor([atom.GetAtomicNum() for atom in molecule.GetAtoms()]),
         edge_index=torch.stack([ends.flatten(), ends.flip(1).flatten()]),
         edge_attr=torch.cat([kinds, lengths], dim=1).repeat_interleave(2, dim=0),
     )

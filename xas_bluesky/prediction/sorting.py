@@ -21,15 +21,17 @@ class Sorting:
     def served(self, candidates: Sequence[Candidate], made: Iterable[Structure | str]) -> Generator[Structure]:
         """Pass on what was made of candidates; text instead says why nothing was.
 
-        Raises CandidateError when two that can be predicted have one name.
+        Raises CandidateError for a candidate with the name of one that is served.
         """
+        taken: set[str] = set()
         for candidate, structure in zip(candidates, made, strict=True):
-            if candidate.name in self.names:
+            if candidate.name in taken:
                 raise CandidateError(f"{describe(candidate)}: another candidate has this name; make names unique")
             if isinstance(structure, str):
                 self.rejected.append(structure)
             else:
                 self.names.append(candidate.name)
+                taken.add(candidate.name)
                 yield structure
 
     def check(self) -> None:

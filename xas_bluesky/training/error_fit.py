@@ -14,7 +14,9 @@ from xas_bluesky.training.asking import Asked
 RANK = 12
 """Factors of the residuals' covariance along energy."""
 SPACE = 16
-"""Dimensions of the space in which distances from the training set are measured."""
+"""Dimensions, at most, of the space in which distances from the training set are measured."""
+NOISE = 1e-3
+"""A direction in which the training sites lie so much closer than in the first one is noise."""
 FAR = 0.98
 """Part of the validation sites that lie within the distance beyond which a structure counts as unlike the training set."""
 CHOICES = np.linspace(0.0, 0.9, 10)
@@ -34,7 +36,8 @@ def fit_errors(known: Array, asked: Asked, scaling: Scaling, population: Populat
     residuals = asked.residuals(scaling)
     points = len(scaling.energy)
     _, sizes, directions = np.linalg.svd(known - known.mean(axis=0), full_matrices=False)
-    projection = directions[:SPACE].T * np.sqrt(len(known)) / sizes[:SPACE]  # to unit variance in each direction
+    told_apart = sizes[:SPACE] > NOISE * sizes[0]
+    projection = (directions[:SPACE].T * np.sqrt(len(known)) / sizes[:SPACE])[:, told_apart]  # to unit variance in each
     blank = ErrorModel(
         projection=projection,
         known=known @ projection,

@@ -19,7 +19,8 @@ from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import CandidateError, DatasetError
 from xas_bluesky.spectra import Array
 from xas_bluesky.structures import AtomGraph, crystal_graph, embed, molecular_graph, read_crystal, read_molecule
-from xas_bluesky.structures.split import BLIND_BELOW, TEST_BELOW, VALIDATION_BELOW, residue, split
+from xas_bluesky.structures.bonds import broken_bond
+from xas_bluesky.structures.split import BLIND_BELOW, TEST_BELOW, residue, split, validates
 from xas_bluesky.theory import Dataset, calibrated, cross_sections, read_dataset
 from xas_bluesky.training.sulfur_set import authors_test
 
@@ -130,10 +131,10 @@ def load_crystals(folder: Path) -> list[Example]:
             materials, atoms, spectra = sites["material"], sites["site"].astype(np.int64), sites["mu"].astype(np.float64)
             fits = np.array_equal(sites["energy"], CU_GRID)
         with gzip.open(folder / CRYSTAL_FILES[1], "rt", encoding="utf-8") as file:
-            structures = {name: (entry["formula"], entry["poscar"]) for name, entry in json.load(file).items()}
+            structures = {name: entry["poscar"] for name, entry in json.load(file).items()}
         names = np.unique(materials)
-        candidates = [Candidate(str(name), structures[str(name)][1], str(folder), "poscar") for name in names]
-    except (OSError, LookupError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        candidates = [Candidate(str(name), structures[str(name)], str(folder), "poscar") for name in names]
+    except (OSError, EOFError, LookupError, ValueError, TypeError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{folder}: the crystals cannot be read ({error}); give the folder of an unbroken set") from error
     if not fits:
         raise DatasetError(f"{folder}: its spectra are not on {CU_GRID[0]:g} to {CU_GRID[-1]:g} eV in steps of 0.5 eV")
@@ -160,7 +161,7 @@ def _part(key: str) -> Part:
     number = residue(key)
     if BLIND_BELOW <= number < TEST_BELOW:
         return "test"
-    return "validation" if TEST_BELOW <= number < VALIDATION_BELOW else "train"
+    return "validation" if validates(key) else "train"
 
 
 def _molecular_targets(dataset: Dataset) -> list[dict[str, tuple[NDArray[np.int64], Array, Array]]]:
@@ -184,8 +185,11 @@ def _molecular_targets(dataset: Dataset) -> list[dict[str, tuple[NDArray[np.int6
 def _geometries(smiles: str, numbers: NDArray[np.int64], positions: Array) -> tuple[AtomGraph, ...]:
     """Return the graphs of a molecule as computed and of conformers; none where there is no conformer."""
     molecule = read_molecule(Candidate(smiles, smiles), *MOLECULAR)
-    if [atom.GetAtomicNum() for atom in molecule.GetAtoms()] != list(numbers):
-        raise DatasetError(f"molecule {smiles!r}: its atoms are in another order than those of its SMILES; compute it again")
+    same = [atom.GetAtomicNum() for atom in molecule.GetAtoms()] == list(numbers)
+    if not same or broken_bond(molecule, positions):
+        raise DatasetError(
+            f"molecule {smiles!r}: its atoms are in another order than those of its SMILES; compute it from its SMILES"
+        )
     computed = Chem.Mol(molecule)
     conformer = Chem.Conformer(len(numbers))
     conformer.SetPositions(positions)

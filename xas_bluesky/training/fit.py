@@ -19,6 +19,8 @@ from xas_bluesky.training.populations import fit_population
 from xas_bluesky.training.settings import TrainingSettings
 
 Figures = dict[str, dict[str, float]]
+GAP_EDGE = "S K"
+"""Where measured spectra of known compounds are shipped."""
 FEWEST = 10
 """Structures of each part that an edge needs, to be trained, calibrated and tested."""
 
@@ -31,16 +33,23 @@ def train(settings: TrainingSettings, command: str, devices: int = 1) -> Figures
     """
     if (settings.measured is None) != (settings.gap is None):
         raise SettingsError("measured, gap: one without the other; give both, or neither")
-    data = {path.name: hash_file(path) for path in settings.data if path.exists()}
+    if len({path.name for path in settings.data}) < len(settings.data):
+        raise SettingsError("data: two of the same name; rename one, as the model's card names its data by them")
+    if settings.measured is not None:
+        if not settings.measured.exists():
+            raise SettingsError(f"measured: {settings.measured} is not there; give a table of measured spectra")
+        if settings.edges and GAP_EDGE not in map(str, map(find_edge, settings.edges)):
+            raise SettingsError(f"measured: the gap is fitted at {GAP_EDGE}, which is not among the edges; add it")
     parts = _parts(load_examples(settings.data), settings)
+    data = {path.name: hash_file(path) for path in settings.data}
     networks = train_networks(parts["train"], settings, data, devices)
     ensemble, kinds = make_ensemble(networks, parts["train"], parts["validation"])
     found = _test(ensemble, parts, settings)
     edges = {edge: _card(edge, parts["train"], kinds[edge]) for edge in ensemble.edges}
     save(settings.output, ensemble, ModelCard(networks[0].settings, len(networks), edges, data, command, found))
     if settings.measured is not None and settings.gap is not None:
-        pairs = read_pairs(settings.measured, "S K", Predictor.load(settings.output, "cpu"))
-        write_gap(settings.gap, fit_gap(pairs, "S K"), pairs)
+        pairs = read_pairs(settings.measured, GAP_EDGE, Predictor.load(settings.output, "cpu"))
+        write_gap(settings.gap, fit_gap(pairs, GAP_EDGE), pairs)
     return found
 
 
@@ -65,14 +74,14 @@ def _parts(examples: Sequence[Example], settings: TrainingSettings) -> dict[str,
     parts = {
         part: [example for example in kept if example.part == part] for part in ("train", "validation", "test", "authors_test")
     }
+    chosen = np.random.default_rng(settings.seed).permutation(len(parts["train"]))
+    parts["train"] = [parts["train"][index] for index in sorted(chosen[: round(settings.fraction * len(chosen))])]
     for edge in edges if settings.edges else {edge for example in kept for edge in example.targets}:
         for part in ("train", "validation", "test"):
             if (count := sum(edge in example.targets for example in parts[part])) < FEWEST:
                 raise SettingsError(
                     f"data: {count} structures of the {part} part at {edge}; give data with at least {FEWEST}, or other edges"
                 )
-    chosen = np.random.default_rng(settings.seed).permutation(len(parts["train"]))
-    parts["train"] = [parts["train"][index] for index in sorted(chosen[: round(settings.fraction * len(chosen))])]
     return parts
 
 

@@ -24,6 +24,8 @@ from xas_bluesky.training.examples import ENERGY, Example
 from xas_bluesky.training.settings import TrainingSettings
 from xas_bluesky.training.spectrum_module import Draws, SpectrumModule, make_batch
 
+LARGEST_GRADIENT = 5.0
+"""Norm to which a larger gradient is cut."""
 FREE = ("parallel", "output", "work", "measured", "gap", "compile")
 """Settings that a training may go on with otherwise than it began."""
 
@@ -80,7 +82,7 @@ def _fit(
     lightning.seed_everything(settings.seed + index, verbose=False)
     module = SpectrumModule(network, scalings, edge_weights(examples, scalings), settings)
     folder = settings.work / f"network-{index}"
-    checkpoint = ModelCheckpoint(folder, filename="best", save_last=True, enable_version_counter=False)
+    checkpoint = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     with warnings.catch_warnings(), _reporting_on_stderr():
         # its advice: more loader processes, fewer log lines
         warnings.filterwarnings("ignore", category=UserWarning, module="pytorch_lightning")
@@ -89,9 +91,9 @@ def _fit(
             max_epochs=settings.epochs,
             accelerator="auto",
             devices=devices,
-            strategy="ddp_spawn" if devices > 1 else "auto",
+            strategy="ddp_spawn_find_unused_parameters_true" if devices > 1 else "auto",
             precision=settings.precision,
-            gradient_clip_val=5.0,
+            gradient_clip_val=LARGEST_GRADIENT,
             logger=CSVLogger(settings.work, name="", version=f"network-{index}"),
             callbacks=[checkpoint, TQDMProgressBar(refresh_rate=10)],
             enable_model_summary=False,
@@ -102,7 +104,10 @@ def _fit(
         last = folder / "last.ckpt"
         trainer.fit(module, loader, ckpt_path=last if last.exists() else None)
     state = {name: value.detach().cpu().contiguous() for name, value in module.network.state_dict().items()}
-    save_file(state, _finished(settings.work, index))
+    finished = _finished(settings.work, index)
+    partial_file = finished.with_suffix(".part")
+    save_file(state, partial_file)
+    partial_file.replace(finished)  # whole or not at all
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from xas_bluesky.training.settings import TrainingSettings
 WEIGHT_DECAY = 1e-4
 WARM_UP = 0.1
 """Part of the steps in which the learning rate rises."""
-LARGEST_GRADIENT = 5.0
 NOISE_WEIGHT = 0.05
 """Of the networks' guess of their own error: too little to change what else they learn."""
 
@@ -99,17 +98,18 @@ class SpectrumModule(lightning.LightningModule):
         self.scalings = scalings
         self.weights = weights
         self.settings_ = settings
-        self._body: Any = torch.compile(self.network.body, dynamic=True) if settings.compile else self.network.body
+        # in a list, so that checkpoints do not depend on whether it is compiled
+        self._body: list[Any] = [torch.compile(self.network.body, dynamic=True) if settings.compile else self.network.body]
 
     def training_step(self, batch: TrainingBatch, _index: int) -> Tensor:
         """Return the loss."""
-        latent = self.network.trunk(self._body(batch.graphs))
+        latent = self.network.trunk(self._body[0](batch.graphs))
         losses = [
             self._loss(latent, edge, targets) * self.weights[edge] * len(targets.places)
             for edge, targets in batch.edges.items()
         ]
         loss = torch.stack(losses).sum() / sum(len(targets.places) for targets in batch.edges.values())
-        self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch.edges))
+        self.log("loss", loss.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch.graphs.absorbers))
         return loss
 
     def _loss(self, latent: Tensor, edge: str, targets: EdgeBatch) -> Tensor:
