@@ -12,6 +12,17 @@ from xas_bluesky.comparison import Identification
 from xas_bluesky.session import Outcome
 
 SHOWN = 8
+MAIN_FIGURES = {
+    "structures": "structures",
+    "L1": "relative_l1",
+    "of mean": "relative_l1_mean_spectrum",
+    "peak 1 eV": "peak_within_1_eV",
+    "0.5 eV": "peak_within_0.5_eV",
+    "in 68 %": "coverage_68",
+    "in 95 %": "coverage_95",
+    "rank corr.": "rank_correlation_expected_error",
+}
+"""Column and figure; all figures are in the JSON."""
 
 
 def answer_table(answer: Identification, title: str = "") -> RenderableType:
@@ -68,8 +79,8 @@ def results_table(found: Sequence[dict[str, Any]]) -> RenderableType:
 
 
 def figures_table(figures: Mapping[str, Mapping[str, float]]) -> RenderableType:
-    """Return a trained model's figures as a table: one column for each edge and part of the data."""
-    table = Table("", *(Column(name, justify="right") for name in figures))
-    for name in dict.fromkeys(name for column in figures.values() for name in column):
-        table.add_row(name.replace("_", " "), *(f"{column[name]:g}" if name in column else "" for column in figures.values()))
+    """Return a trained model's main figures as a table: one row for each edge and part of the data."""
+    table = Table("", *(Column(head, justify="right") for head in MAIN_FIGURES))
+    for name, found in figures.items():
+        table.add_row(name, *(f"{found[figure]:g}" if figure in found else "" for figure in MAIN_FIGURES.values()))
     return table

@@ -74,7 +74,8 @@ class Gap:
     def doubts(edge: str) -> list[str]:
         """Say what an identification at this edge has to be taken with."""
         if str(find_edge(edge)) in FITTED:
-            off = f"energies may be {UNKNOWN_SHIFT:g} eV off"
+            return []
+        off = f"energies may be {UNKNOWN_SHIFT:g} eV off"
         return [f"edge {edge!r}: the gap between theory and experiment is not known there; {off}"]
 
     def distortions(self) -> list[tuple[float, float]]:

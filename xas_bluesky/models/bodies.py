@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from xas_bluesky.models.batching import GraphBatch
-from xas_bluesky.structures.graphs import ATOM_FEATURES, CUTOFF
+from xas_bluesky.structures.graphs import ATOM_FEATURES, CUTOFF, HEAVIEST
 
-HEAVIEST = 99
 FIRST_RADIAL = 0.5
 """Å, where the first radial function is centred: less than any bond."""
 

@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.errors import CandidateError
-from xas_bluesky.structures.graphs import ATOM_FEATURES, CUTOFF, AtomGraph
+from xas_bluesky.structures.graphs import ATOM_FEATURES, CUTOFF, HEAVIEST, AtomGraph
 from xas_bluesky.structures.molecules import CLOSEST, NAMES, describe
 
-HEAVIEST = 99
 MOST_ATOMS = 1000
 FULL = 0.01
 """An occupancy this close to 1 is refined noise, not disorder."""

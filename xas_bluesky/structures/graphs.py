@@ -11,6 +11,8 @@ from rdkit import Chem
 CUTOFF = 5.0
 """Atoms farther apart than this (Å) exchange no message."""
 
+HEAVIEST = 99
+"""The last element, einsteinium, that a graph may hold."""
 ATOM_FEATURES = 12
 """Columns of AtomGraph.features: degree, hydrogens, formal charge, aromatic, in a ring, sp, sp2, sp3, and four more."""
 

@@ -6,6 +6,7 @@ from rdkit import Chem, rdBase
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.errors import CandidateError
 from xas_bluesky.structures.bonds import find_bonds
+from xas_bluesky.structures.graphs import HEAVIEST
 
 SPLIT_OXIDE = Chem.MolFromSmarts("[S;+,+2][O-]")
 NAMES = {"smiles": "SMILES", "mol": "mol block", "xyz": "xyz block", "cif": "CIF", "poscar": "POSCAR"}
@@ -37,7 +38,7 @@ def read_molecule(candidate: Candidate, *absorbers: str) -> Chem.Mol:
     molecule = _parse(candidate, where)
     if molecule.GetNumAtoms() == 0:
         raise CandidateError(f"{where}: the {NAMES[candidate.format]} holds no atom; correct or remove it")
-    if strange := [atom.GetSymbol() for atom in molecule.GetAtoms() if not 0 < atom.GetAtomicNum() < 100]:
+    if strange := [atom.GetSymbol() for atom in molecule.GetAtoms() if not 0 < atom.GetAtomicNum() <= HEAVIEST]:
         raise CandidateError(f"{where}: {what} holds {strange[0]!r}, which no model knows; remove it")
     wanted = " or ".join(absorbers)
     if len(Chem.GetMolFrags(molecule)) > 1:

@@ -14,19 +14,13 @@ from xas_bluesky.models.scaling import interpolated
 from xas_bluesky.spectra import Array
 from xas_bluesky.structures import read_molecule
 from xas_bluesky.training.examples import MOLECULAR, Example
-from xas_bluesky.training.populations import predicted_energies
+from xas_bluesky.training.populations import computed_spectra, predicted_energies
 
 RADIUS = 4
 """Bonds from the absorber up to which its surroundings count."""
 RIDGES = (1e-3, 1e-2, 1e-1)
 TOGETHER = 512
 """Rows of the kernel made at a time."""
-
-
-def computed_spectra(examples: Sequence[Example], edge: str, scaling: Scaling, grid: Array) -> Array:
-    """Return the computed spectra (n, p) of structures on a grid of energies (p,) eV; all of them have this edge."""
-    targets = [example.targets[edge] for example in examples]
-    return np.array([scaling.placed(found.spectra, found.ionization, grid).mean(axis=0) for found in targets])
 
 
 def mean_spectrum(train: Sequence[Example], edge: str, scaling: Scaling, grid: Array) -> Array:

@@ -22,7 +22,7 @@ def fit_population(examples: Sequence[Example], edge: str, scaling: Scaling) -> 
     targets = [example.targets[edge] for example in having]
     ionization = np.concatenate([found.ionization for found in targets])
     energy = predicted_energies(scaling, ionization)
-    spectra = np.array([scaling.placed(found.spectra, found.ionization, energy).mean(axis=0) for found in targets])
+    spectra = computed_spectra(having, edge, scaling, energy)
     kinds = max(1, min(KINDS, len(having) // SMALLEST))
     fitted = KMeans(kinds, random_state=0).fit(spectra)
     mean: list[Array] = []
@@ -44,3 +44,9 @@ def predicted_energies(scaling: Scaling, ionization: Array) -> Array:
     """Return the energies (p,) eV that spectra are predicted at: the networks', from the lowest to the highest ionization."""
     low, high = ionization.min() + scaling.energy[0], ionization.max() + scaling.energy[-1]
     return np.round(np.arange(np.floor(low), np.ceil(high) + scaling.step / 2, scaling.step), 3)
+
+
+def computed_spectra(examples: Sequence[Example], edge: str, scaling: Scaling, grid: Array) -> Array:
+    """Return the computed spectra (n, p) of structures on a grid of energies (p,) eV; all of them have this edge."""
+    targets = [example.targets[edge] for example in examples]
+    return np.array([scaling.placed(found.spectra, found.ionization, grid).mean(axis=0) for found in targets])

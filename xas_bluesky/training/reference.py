@@ -18,16 +18,12 @@ from xas_bluesky.models.message_passing import MessagePassing, MessagePassingSet
 from xas_bluesky.models.reference_model import ReferenceEdge, ReferenceModel
 from xas_bluesky.spectra import Array
 from xas_bluesky.structures import embed, read_molecule
-from xas_bluesky.training.baselines import computed_spectra
+from xas_bluesky.training.error_fit import RANK
 from xas_bluesky.training.examples import MOLECULAR, Example
 from xas_bluesky.training.networks import fit_scalings
-from xas_bluesky.training.populations import predicted_energies
+from xas_bluesky.training.populations import computed_spectra, predicted_energies
+from xas_bluesky.training.spectrum_module import WARM_UP, WEIGHT_DECAY
 
-WEIGHT_DECAY = 1e-4
-WARM_UP = 0.1
-"""Part of the steps in which the learning rate rises."""
-RANK = 12
-"""Factors of the residuals' covariance along energy."""
 FEW = 128
 """So many graphs are made here sooner than other processes start."""
 
