@@ -1,8 +1,8 @@
 """Compare the shipped model with baselines trained and tested on the same data: python benchmarks/baselines.py [--save].
 
 Prints, for each edge of molecules, the relative L1 error on the test molecules of the mean spectrum, kernel ridge regression,
-the reference network (the published kind), one network of ours and all, with paired 95 % intervals of ours over theirs. `--save` ships the
-reference network.
+the reference network (the published kind), one network of ours and all, with paired 95 % intervals of ours over theirs.
+`--save` ships the reference network.
 """
 
 import json
