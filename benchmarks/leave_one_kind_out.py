@@ -32,7 +32,7 @@ def main() -> None:
     examples = [example.only(["S K"]) for example in load_examples(DATA) if example.part == "train"]
     for kind in KINDS:
         seen = [example for example in examples if not holds(example, kind)]
-        unseen = [example for example in examples if holds(example, kind) and len(example.graphs[0].absorbers) == 1]
+        unseen = [example for example in examples if holds(example, kind) and len(example.targets["S K"].rows) == 1]
         with TemporaryDirectory() as folder:
             settings = TrainingSettings(data=DATA, output=Path(folder), work=Path(folder), networks=2, epochs=40, parallel=2)
             networks = train_networks(seen, settings, {}, 1)

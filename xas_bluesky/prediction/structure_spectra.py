@@ -12,8 +12,8 @@ from xas_bluesky.models import EdgeModel, Ensemble, Sites, collate
 from xas_bluesky.spectra import Array
 from xas_bluesky.structures import AtomGraph
 
-UNSUPPORTED_SHIFT = 0.8
-UNSUPPORTED_STRENGTH = 0.2
+UNSUPPORTED_SHIFT = 1.0
+UNSUPPORTED_STRENGTH = 0.3
 """How far peaks may lie (eV) and differ in strength (relative) where the structure is unlike the training set.
 
 Networks trained without the sulfones, or without the sulfoxides, erred so on them; see docs/models.md.
