@@ -1,6 +1,7 @@
 """How far a prediction may lie from what theory would compute: fitted to structures that the networks had not seen."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ NEIGHBOURS = 5
 """The distance from the training set is the mean one to this many of its sites."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for the tree that is made once
 class ErrorModel:
     """Hold the Gaussian of errors at one edge, in atomic edge jumps, of sites and of structures.
 
@@ -36,8 +37,12 @@ class ErrorModel:
     def distance(self, latent: Array) -> Array:
         """Return the distances (k,) of sites from the training set, by their latent states (k, trunk)."""
         count = min(NEIGHBOURS, len(self.known))
-        found: Any = KDTree(self.known).query(latent @ self.projection, k=count)
+        found: Any = self._tree.query(latent @ self.projection, k=count)
         return found[0].reshape(len(latent), count).mean(axis=1)
+
+    @cached_property
+    def _tree(self) -> KDTree:
+        return KDTree(self.known)
 
     def expected(self, sites: Sites, distance: Array) -> Array:
         """Return the expected error (k,) of sites: root mean square over energies."""

@@ -20,7 +20,7 @@ from xas_bluesky.prediction.predictor import Predictor
 from xas_bluesky.prediction.sorting import Sorting
 from xas_bluesky.prediction.structure_spectra import StructureSpectra
 from xas_bluesky.spectra import Prediction
-from xas_bluesky.structures import describe, embed, read_molecule
+from xas_bluesky.structures import place_molecule
 
 BATCH = 64
 """Graphs predicted at a time."""
@@ -86,9 +86,7 @@ class ReferencePredictor:
 def _bond_graphs(candidates: Sequence[Candidate], element: str, conformers: int) -> Generator[list[Data] | str]:
     for candidate in candidates:
         try:
-            molecule = read_molecule(candidate, element)
-            if not molecule.GetNumConformers():
-                molecule = embed(molecule, describe(candidate), conformers)
+            molecule = place_molecule(candidate, element, conformers=conformers)
             yield [bond_graph(Chem.Mol(molecule, confId=found.GetId())) for found in molecule.GetConformers()]
         except CandidateError as error:
             yield str(error)

@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from joblib import Parallel, delayed
+from rdkit import Chem
 
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.errors import CandidateError
@@ -29,10 +30,17 @@ def build_graphs(candidate: Candidate, *elements: str, conformers: int = 1) -> l
     """
     if candidate.format in CRYSTALS:
         return [crystal_graph(read_crystal(candidate, *elements), *elements)]
-    molecule = read_molecule(candidate, *elements)
-    if not molecule.GetNumConformers():
-        molecule = embed(molecule, describe(candidate), conformers)
+    molecule = place_molecule(candidate, *elements, conformers=conformers)
     return [molecular_graph(molecule, *elements, conformer=conformer.GetId()) for conformer in molecule.GetConformers()]
+
+
+def place_molecule(candidate: Candidate, *elements: str, conformers: int = 1) -> Chem.Mol:
+    """Read a molecule that holds one of these elements, with the positions given or else with this many conformers.
+
+    Raises CandidateError as `build_graphs`, and for a crystal.
+    """
+    molecule = read_molecule(candidate, *elements)
+    return molecule if molecule.GetNumConformers() else embed(molecule, describe(candidate), conformers)
 
 
 def make_graphs(candidates: Sequence[Candidate], element: str, conformers: int, cores: int = -1) -> Generator[Made]:

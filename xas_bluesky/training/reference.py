@@ -17,7 +17,7 @@ from xas_bluesky.models.low_rank import low_rank
 from xas_bluesky.models.message_passing import MessagePassing, MessagePassingSettings, bond_graph
 from xas_bluesky.models.reference_model import ReferenceEdge, ReferenceModel
 from xas_bluesky.spectra import Array
-from xas_bluesky.structures import embed, read_molecule
+from xas_bluesky.structures import place_molecule
 from xas_bluesky.training.error_fit import RANK
 from xas_bluesky.training.examples import MOLECULAR, Example
 from xas_bluesky.training.networks import fit_scalings
@@ -74,7 +74,7 @@ def bond_graphs(examples: Sequence[Example]) -> dict[str, Data]:
 
 def bond_graph_of(smiles: str) -> Data:
     """Make the graph of a molecule's bonds in the geometry that a prediction makes."""
-    return bond_graph(embed(read_molecule(Candidate(smiles, smiles), *MOLECULAR), smiles))
+    return bond_graph(place_molecule(Candidate(smiles, smiles), *MOLECULAR))
 
 
 def _with_goal(graph: Data, goal: Array) -> Data:
