@@ -14,12 +14,13 @@ from xas_bluesky.session import conventional_scan
 def collected(sample, energy):
     """A collector that has seen a run of noise-free counts at these energies."""
     collector = Collector()
-    collector("start", {"uid": "run", "time": 0.0, "xas": {"edge": "S K"}})
+    noise = {"i0": "photons", "fluorescence": "photons"}
+    collector("start", {"uid": "run", "time": 0.0, "xas": {"edge": "S K", "noise": noise}})
     keys = {key: {"dtype": "number", "shape": [], "source": ""} for key in ("energy", "i0", "fluorescence")}
     collector("descriptor", {"uid": "stream", "run_start": "run", "name": "primary", "data_keys": keys})
-    for at, mu in zip(energy, sample(energy), strict=True):
+    for number, (at, mu) in enumerate(zip(energy, sample(energy), strict=True), 1):
         data = {"energy": at, "i0": 1e8, "fluorescence": round(1e6 * (0.1 + mu))}
-        collector("event", {"descriptor": "stream", "data": data})
+        collector("event", {"descriptor": "stream", "seq_num": number, "time": float(number), "data": data})
     return collector
 
 

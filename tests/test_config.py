@@ -16,11 +16,11 @@ def test_a_channels_table_replaces_the_names_it_gives(tmp_path):
     ("text", "message"),
     [
         ("[channels\n", "not valid TOML.*line 1"),
-        ("[channels]\nio = 'I0'\n", r"channels.io: .*; the settings here are channels"),
+        ("[channels]\nio = 'I0'\n", r"channels.io: .*; the settings here are energy, i0, itrans"),
         ("[channels]\ni0 = ''\n", r"channels.i0"),
         ("[channels]\ni0 = 5\n", r"channels.i0.*string"),
         ("[channels]\ni0 = 'energy'\n", r"share one data key"),
-        ("[chanels]\n", r"chanels: .*; the settings here are channels"),
+        ("[chanels]\n", r"chanels: .*; the settings here are convention, mode, channels"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_setting(tmp_path, text, message):

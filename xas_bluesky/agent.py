@@ -80,7 +80,7 @@ class Agent:
         try:
             if not self._recommender.ready and self._prediction.done():
                 self._recommender.learn(self._prediction.result())
-            measured = absorption(self._collector.spectrum())
+            measured = absorption(self._collector.spectrum(), settings=self._collector.settings())
             spent = self._spent(len(measured))
             step = Step(time.time(), self._recommender.decide(measured, spent), measured, spent)
         except Exception as error:

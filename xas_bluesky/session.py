@@ -17,7 +17,7 @@ from bluesky.utils import MsgGenerator
 from xas_bluesky.agent import Agent, Step, Watch
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.comparison import Gap, Identification
-from xas_bluesky.config import Channels
+from xas_bluesky.config import Settings
 from xas_bluesky.decision import Budget, Recommender, ScanRequest, Spent, regions
 from xas_bluesky.documents import Collector
 from xas_bluesky.edges import find_edge
@@ -58,7 +58,7 @@ class Devices:
     dwell: Axis
     detectors: Sequence[Readable[Any]]
     used: Callable[[], tuple[float, float]] = wall_clock
-    channels: Channels = Channels()  # noqa: RUF009  (frozen)
+    settings: Settings = Settings()  # noqa: RUF009  (frozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Session:
         prediction = in_background(lambda: self.predictor.predict(listed, edge))
         if (yield from wait_at_most(prediction, PREDICTION_PATIENCE)) and isinstance(prediction.exception(), InputError):
             prediction.result()
-        collector = Collector(self.devices.channels)
+        collector = Collector(self.devices.settings)
         before = self.devices.used()
 
         def spent(points: int) -> Spent:
@@ -157,7 +157,7 @@ class Session:
                 scan,
                 edge=edge,
                 sample=sample,
-                channels=self.devices.channels,
+                settings=self.devices.settings,
                 patience=patience,
                 most=budget.points,
             )

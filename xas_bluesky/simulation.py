@@ -7,8 +7,8 @@ from bluesky import RunEngine
 
 from xas_bluesky.agent import Watch
 from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
+from xas_bluesky.beamline_sim.settings import COUNTING
 from xas_bluesky.candidates import Candidate
-from xas_bluesky.config import Channels
 from xas_bluesky.decision import Spent
 from xas_bluesky.plans import xas_scan
 from xas_bluesky.predictor_client import PredictorClient
@@ -28,7 +28,7 @@ def devices_of(beamline: SimulatedBeamline) -> Devices:
         dwell=devices.dwell,
         detectors=devices.detectors,
         used=lambda: (beamline.elapsed, beamline.photons),
-        channels=Channels(),
+        settings=COUNTING,
     )
 
 
@@ -63,5 +63,7 @@ def measure_conventional(beamline: SimulatedBeamline, edge: str, sample: str) ->
     """Run the conventional scan and return what it used."""
     scan = conventional_scan(edge)
     devices = devices_of(beamline)
-    RunEngine({})(xas_scan(devices.energy, devices.dwell, devices.detectors, scan, edge=edge, sample=sample))
+    RunEngine({})(
+        xas_scan(devices.energy, devices.dwell, devices.detectors, scan, edge=edge, sample=sample, settings=devices.settings)
+    )
     return Spent(len(scan), beamline.elapsed, beamline.photons)

@@ -29,8 +29,10 @@ def _vector(name: str, values: object, length: int | None = None) -> Array:
 class Spectrum:
     """Hold one measured scan as recorded, points in time order.
 
-    `energy` (n,) eV, the readback of the mono. `channels`: name -> (n,), among i0, itrans, irefer, fluorescence (counts
-    over the dwell), mu (already reduced) and dwell (s). `metadata`: what the source says of the sample and edge.
+    `energy` (n,) eV, the readback of the mono. `channels`: name -> (n,), among i0, itrans, irefer, fluorescence,
+    electron_yield (counts over the dwell), mu (already reduced), dwell (s) and energy_setpoint (eV). A detector of
+    several elements has fluorescence_1, fluorescence_2, … and, for its dead time, icr_1, ocr_1, … (counts/s).
+    `metadata`: what the source says of the sample and edge.
     """
 
     energy: Array
@@ -50,17 +52,29 @@ class Spectrum:
 class Absorption:
     """Hold raw absorption with its counting variance.
 
-    `energy` (n,) eV; `mu` (n,) in arbitrary units, offset and slope unknown; `variance` (n,), independent per point.
+    `energy` (n,) eV; `mu` (n,) in arbitrary units, offset and slope unknown; `variance` (n,), independent per point,
+    infinite where a point weighs nothing. `signal`: what it was made from (transmission, fluorescence, …); `noise`: where
+    the variance comes from (photons, gain, repeats, scatter, or unknown). `flags`: reason -> (n,), the points it holds
+    for; `remarks`: what is to be said of all of them.
     """
 
     energy: Array
     mu: Array
     variance: Array
+    signal: str = "mu"
+    noise: str = "unknown"
+    flags: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict[str, NDArray[np.bool_]])
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "energy", _vector("energy", self.energy))
         object.__setattr__(self, "mu", _vector("mu", self.mu, len(self.energy)))
         object.__setattr__(self, "variance", _vector("variance", self.variance, len(self.energy)))
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """Say which points weigh something, (n,)."""
+        return np.isfinite(self.variance)
 
     def __len__(self) -> int:
         return len(self.energy)
@@ -81,6 +95,28 @@ class NormalizedSpectrum:
     edge_step: float
     pre_edge: Array
     post_edge: Array
+
+
+@dataclass(frozen=True, slots=True)
+class ReducedScan:
+    """Hold what is known of one scan, whole or not.
+
+    `spectrum`: as measured; `absorption`: of the sample, its energies with `shift` (eV) added; `reference`: of the foil,
+    energies as measured, None without its channels; `reference_e0` (eV, as measured) None while not known; `shift`: what
+    calibration by the foil adds, 0 unless a foil is declared and its edge was found; `normalized`: None until the scan
+    holds a whole edge. `stage`: how far the scan is (empty, below the edge, in the edge, whole, scattered). `unknown`: what is
+    not known yet -> why. `remarks`: what is to be said of the scan as a whole.
+    """
+
+    spectrum: Spectrum
+    absorption: Absorption
+    reference: Absorption | None
+    reference_e0: float | None
+    shift: float
+    normalized: NormalizedSpectrum | None
+    stage: str
+    unknown: Mapping[str, str]
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from bluesky import RunEngine
 
 import xas_bluesky.beamline_sim
 from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
+from xas_bluesky.beamline_sim.settings import COUNTING
 from xas_bluesky.decision.scan_request import ScanRequest, regions
 from xas_bluesky.documents import Collector
 from xas_bluesky.errors import EdgeError
@@ -32,7 +33,7 @@ def scan(beamline, request):
 
 def chi_square_per_point(beamline, spectrum):
     """Compare what was measured with the known absorption, counted with no noise at the true photon energies."""
-    measured = absorption(spectrum)
+    measured = absorption(spectrum, settings=COUNTING)
     settings = beamline.settings
     counts = [beamline.rates(energy - settings.energy_offset) for energy in spectrum.energy]
     noiseless = {

@@ -9,7 +9,7 @@ from ophyd import Signal
 from ophyd.sim import SynSignal
 
 from xas_bluesky.beamline_sim import SimulatedBeamline
-from xas_bluesky.config import Channels
+from xas_bluesky.config import Channels, Settings
 from xas_bluesky.decision.scan_request import ScanRequest
 from xas_bluesky.documents import Collector
 from xas_bluesky.errors import SpectrumError
@@ -70,10 +70,17 @@ def test_a_run_becomes_a_spectrum_with_the_readback_as_its_energy(engine, beamli
     assert spectrum.energy.tolist() == [data["energy"] for data in events]
     assert not np.any(spectrum.energy == REQUEST.energy)
     assert {name: values.tolist() for name, values in spectrum.channels.items()} == {
-        name: [data[name] for data in events] for name in ("i0", "fluorescence", "dwell")
+        name: [data[name] for data in events] for name in ("i0", "fluorescence", "dwell", "energy_setpoint")
     }
-    uid = documents[0][1]["uid"]
-    assert spectrum.metadata == {"uid": uid, "edge": "S K", "sample": "gypsum", "exit_status": "success"}
+    start, stop = documents[0][1], documents[-1][1]
+    assert spectrum.metadata == {
+        "uid": start["uid"],
+        "edge": "S K",
+        "sample": "gypsum",
+        "exit_status": "success",
+        "start_time": start["time"],
+        "stop_time": stop["time"],
+    }
 
 
 def test_the_spectrum_grows_while_the_run_goes_on(engine, beamline):
@@ -154,7 +161,7 @@ def test_runs_that_are_no_absorption_scans_are_ignored(engine, beamline):
     documents = record(engine, count([temperature, image], 3))
     replay(documents, collector)
     replay(record(engine, bpp.run_wrapper(bps.null())), collector)
-    replay([("resource", {}), ("stream_datum", {}), ("stop", {"run_start": "unknown", "exit_status": "success"})])
+    replay([("stream_datum", {"stream_resource": "unknown"}), ("stop", {"run_start": "unknown", "exit_status": "success"})])
     assert same(collector.spectrum(), before)
     with pytest.raises(SpectrumError, match="was not collected"):
         collector.spectrum(documents[0][1]["uid"])
@@ -164,7 +171,7 @@ def test_a_run_without_our_metadata_is_collected_by_the_settings(engine, beamlin
     documents = record(engine, bpp.run_wrapper(points(beamline)))
     assert len(replay(documents).spectrum()) == len(REQUEST)
     with pytest.raises(SpectrumError, match="was not collected"):
-        replay(documents, Collector(Channels(energy="dcm_energy"))).spectrum()
+        replay(documents, Collector(Settings(channels=Channels(energy="dcm_energy")))).spectrum()
 
 
 def test_a_run_that_lacks_channels_completes_and_is_reported(engine, beamline):
@@ -182,8 +189,8 @@ def test_channels_that_are_no_numbers_are_reported(engine, beamline):
     spectrum = replay(documents).spectrum()
     assert np.isnan(spectrum.channels["i0"]).nonzero()[0].tolist() == [3]
     events[3]["data"]["i0"] = "disconnected"
-    with pytest.raises(SpectrumError, match="not a number"):
-        replay(documents).spectrum()
+    again = replay(documents).spectrum()
+    np.testing.assert_array_equal(again.channels["i0"], spectrum.channels["i0"])
 
 
 def test_a_stream_described_again_goes_on(engine, beamline):
@@ -232,7 +239,7 @@ def test_memory_is_bounded_but_an_open_run_stays(engine, beamline):
     for documents in runs:
         replay(documents, collector)
     assert len(collector._runs) <= 8
-    assert len(collector._streams) == 1
+    assert len(collector._streams) <= 8
     assert len(collector.spectrum(runs[-1][0][1]["uid"])) == 1
     with pytest.raises(SpectrumError, match="was not collected"):
         collector.spectrum(runs[0][0][1]["uid"])
@@ -245,9 +252,9 @@ class CountingData(dict):
 
     reads = 0
 
-    def __getitem__(self, key):
+    def get(self, key):
         type(self).reads += 1
-        return super().__getitem__(key)
+        return super().get(key)
 
 
 def test_work_per_event_does_not_grow_with_the_run(engine, beamline):
@@ -257,11 +264,9 @@ def test_work_per_event_does_not_grow_with_the_run(engine, beamline):
     collector = replay(head)
     data = CountingData(event["data"])
     reads = []
-    for _ in range(3000):
+    for seq_num in range(1, 3001):
         CountingData.reads = 0
-        collector("event", {**event, "data": data})
+        collector("event", {**event, "seq_num": seq_num, "data": data})
         reads.append(CountingData.reads)
-    assert set(reads) == {4}  # energy, i0, fluorescence, dwell, however long the run is
-    (run,) = collector._runs.values()
-    assert type(run.rows) is list  # appended to, never copied into an array on the way
+    assert set(reads) == {5}  # energy and its setpoint, i0, fluorescence, dwell, however long the run is
     assert len(collector.spectrum()) == 3000

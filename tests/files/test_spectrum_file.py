@@ -177,4 +177,4 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_public_names() -> None:
-    assert xas_bluesky.files.__all__ == ["read_candidates", "read_spectrum"]
+    assert xas_bluesky.files.__all__ == ["read_candidates", "read_spectrum", "write_xdi", "xdi_path"]

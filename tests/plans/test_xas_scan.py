@@ -3,7 +3,7 @@ import pytest
 from bluesky import RunEngine
 
 from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
-from xas_bluesky.config import Channels
+from xas_bluesky.config import Channels, Settings
 from xas_bluesky.decision.scan_request import ScanRequest, regions
 from xas_bluesky.errors import EdgeError
 from xas_bluesky.plans.xas_scan import measure, xas_scan
@@ -30,7 +30,7 @@ def test_one_run_with_one_event_per_point():
     assert start["uid"] == uid
     assert start["plan_name"] == "xas_scan"
     assert start["sample_name"] == "gypsum"
-    assert start["xas"] == {"edge": "S K", "channels": Channels().data_keys()}
+    assert start["xas"] == {"edge": "S K"}
     assert start["proposal"] == 42
     assert start["num_points"] == len(request)
     assert descriptor["name"] == "primary"
@@ -41,9 +41,9 @@ def test_one_run_with_one_event_per_point():
 
 
 def test_other_names_go_into_the_start_document():
-    documents, _ = run(ScanRequest([2470.0], [1.0]), channels=Channels(i0="I0"))
+    documents, _ = run(ScanRequest([2470.0], [1.0]), settings=Settings(channels=Channels(i0="I0"), noise={"i0": "photons"}))
     start = documents[0][1]
-    assert start["xas"]["channels"]["i0"] == "I0"
+    assert start["xas"] == {"edge": "S K", "channels": {"i0": "I0"}, "noise": {"i0": "photons"}}
 
 
 def test_an_unknown_edge_stops_before_anything_moves():

@@ -4,8 +4,11 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from xas_bluesky.config import Settings
 from xas_bluesky.errors import SettingsError
 
+COUNTING = Settings(noise=dict.fromkeys(("i0", "itrans", "irefer", "fluorescence"), "photons"))
+"""What a beamline.toml would say of the simulated beamline: its counters count photons."""
 MAY_BE_ZERO = {"background_ratio", "dark_rate", "resolution", "readback_deviation", "settle", "time_scale"}
 
 

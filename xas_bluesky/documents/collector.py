@@ -1,50 +1,37 @@
-"""Collect the documents of a run into a Spectrum, while it is measured."""
+"""Collect the documents of runs into spectra, while they are measured."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections import deque
+from collections.abc import Callable
 
-import numpy as np
-
-from xas_bluesky.config import Channels
-from xas_bluesky.documents.channels import find_channels, xas_metadata
-from xas_bluesky.errors import InputError, SpectrumError
+from xas_bluesky.config import Settings
+from xas_bluesky.documents.external import KINDS, ExternalValues
+from xas_bluesky.documents.parts import RunsByPart
+from xas_bluesky.documents.run import Document, Run, Stream
+from xas_bluesky.errors import SpectrumError
 from xas_bluesky.spectra import Spectrum
 
 KEEP = 8
 """Runs held: the finished ones go first, oldest first."""
-
-Document = Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class _Run:
-    start: Document
-    channels: dict[str, str] = field(default_factory=dict[str, str])
-    """channel -> data key, once the stream is described"""
-    rows: list[tuple[Any, ...]] = field(default_factory=list[tuple[Any, ...]])
-    """one tuple per point, in the order of `channels`: an append is one step, also for a reader on another thread"""
-    problem: str = ""
-    exit_status: str = ""
-
-    @property
-    def is_xas(self) -> bool:
-        return bool(self.channels or xas_metadata(self.start))
+STRANGERS = 1000
+"""Points held whose stream was not described yet."""
 
 
 class Collector:
     """Turn the documents of runs into spectra: `RE.subscribe(collector)`, then `collector.spectrum()`.
 
-    Only the stream primary counts. Documents go to their own run, so runs may be nested. The work per event is
-    constant, and nothing is raised into the RunEngine: a run without `channels` is reported by `spectrum`, a run that
-    never was an absorption scan (neither its start document nor its data keys say so) is forgotten when it stops. The
-    last few runs are held.
+    Documents go to their own run, and points are told apart by stream and sequence number: runs may be nested, joined half
+    way, and received again, in part or in another order. The work per document is constant, files of external data are
+    read by `spectrum` alone, and nothing is raised into the RunEngine: a run without channels is reported by `spectrum`, a
+    run that never was an absorption scan (neither its start document nor its data keys say so) is forgotten when it
+    stops. The last few runs are held.
     """
 
-    def __init__(self, channels: Channels | None = None) -> None:
-        self._channels = channels or Channels()
-        self._runs: dict[str, _Run] = {}
-        self._streams: dict[str, _Run] = {}
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._runs: dict[str, Run] = {}
+        self._streams: dict[str, tuple[Run, Stream | None]] = {}
+        self._parts = RunsByPart()
+        self._strangers: deque[tuple[str, Document]] = deque(maxlen=STRANGERS)
         self._handlers: dict[str, Callable[[Document], None]] = {
             "start": self._start,
             "descriptor": self._descriptor,
@@ -55,84 +42,122 @@ class Collector:
 
     def __call__(self, name: str, doc: Document) -> None:
         """Take one document."""
-        handler = self._handlers.get(name)
-        if handler is not None:
+        if name in KINDS:
+            self._external(name, doc)
+            return
+        self._parts.run_of(name, doc)
+        if handler := self._handlers.get(name):
             handler(doc)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """List the runs held, oldest first."""
+        return tuple(self._runs)
+
+    @property
+    def strangers(self) -> frozenset[str]:
+        """Name the descriptors that points were received of, but that were not: the run was joined half way."""
+        return frozenset(doc["descriptor"] for _, doc in list(self._strangers))
 
     def spectrum(self, run_uid: str | None = None) -> Spectrum:
         """Return what a run has measured so far, the latest absorption scan by default.
 
-        Metadata: uid, edge, sample, and exit_status once it has stopped. Raises SpectrumError when the run is not held,
-        lacks channels, or has no points yet.
+        Metadata: uid, edge, sample, start_time, xdi, and exit_status and stop_time once it has stopped; missing counts the
+        points that were measured but not received. Raises SpectrumError when the run is not held, lacks channels, or has
+        no points yet.
         """
-        uid, run = self._find(run_uid)
-        if run.problem:
-            raise SpectrumError(f"run {uid}: {run.problem}")
-        rows = tuple(run.rows)
-        if not rows:
-            raise SpectrumError(f"run {uid}: no points in its stream primary yet")
+        run = self._find(run_uid)
         try:
-            columns = np.array(rows, dtype=np.float64).T
-        except (TypeError, ValueError) as error:
-            raise SpectrumError(f"run {uid}: a channel holds something that is not a number: {error}") from error
-        channels = dict(zip(run.channels, columns, strict=True))
-        said = {
-            "uid": uid,
-            "edge": xas_metadata(run.start).get("edge"),
-            "sample": run.start.get("sample_name"),
-            "exit_status": run.exit_status or None,
-        }
-        metadata = {name: value for name, value in said.items() if value is not None}
-        return Spectrum(energy=channels.pop("energy"), channels=channels, metadata=metadata)
+            return run.spectrum()
+        except SpectrumError as error:
+            raise SpectrumError(f"run {run.uid}: {error}") from error
 
-    def _find(self, run_uid: str | None) -> tuple[str, _Run]:
+    def settings(self, run_uid: str | None = None) -> Settings:
+        """Return the settings of a run: what its start document says, laid over those of the beamline."""
+        return self._find(run_uid).settings
+
+    def remarks(self, run_uid: str | None = None) -> tuple[str, ...]:
+        """Say what could not be read of a run."""
+        external = self._find(run_uid).external
+        return tuple(external.problems.values()) if external else ()
+
+    def _find(self, run_uid: str | None) -> Run:
         runs = list(self._runs.items())  # at once: the RunEngine's thread may be adding one
         for uid, run in reversed(runs):
             if uid == run_uid or (run_uid is None and run.is_xas):
-                return uid, run
+                return run
         held = ", ".join(uid for uid, _ in runs) or "none"
         asked = f"run {run_uid}" if run_uid else "an absorption scan"
         raise SpectrumError(f"{asked} was not collected (runs held: {held}); subscribe before the scan")
 
+    def _run(self, uid: str) -> Run:
+        if uid not in self._runs:
+            self._runs[uid] = Run(uid, self._settings)
+            if len(self._runs) > KEEP:
+                finished = (uid for uid, run in self._runs.items() if run.stop)
+                self._forget(next(finished, next(iter(self._runs))))
+        return self._runs[uid]
+
     def _start(self, doc: Document) -> None:
-        self._runs[doc["uid"]] = _Run(doc)
-        if len(self._runs) > KEEP:
-            finished = (uid for uid, run in self._runs.items() if run.exit_status)
-            self._forget_streams(self._runs.pop(next(finished, next(iter(self._runs)))))
+        run = self._run(doc["uid"])
+        if not run.start:
+            run.begin(doc)
 
     def _descriptor(self, doc: Document) -> None:
-        run = self._runs.get(doc["run_start"])
-        if run is None or doc.get("name") != "primary":
-            return
-        try:
-            channels = find_channels(run.start, doc["data_keys"], self._channels)
-        except InputError as error:
-            run.problem = str(error)
-            return
-        if run.rows and channels != run.channels:
-            run.problem = f"its channels changed during the run, from {run.channels} to {channels}"
-            return
-        run.channels = channels
-        self._streams[doc["uid"]] = run
+        run = self._run(doc["run_start"])
+        self._streams[doc["uid"]] = run, run.describe(doc)
+        if any(about.get("external") is not None for about in doc["data_keys"].values()):
+            run.external = run.external or ExternalValues()
+            run.external.take("descriptor", doc)
+        if self._strangers:
+            self._take_strangers()
 
     def _event(self, doc: Document) -> None:
-        run = self._streams.get(doc["descriptor"])
-        if run is not None:
-            run.rows.append(tuple(doc["data"][key] for key in run.channels.values()))
+        found = self._streams.get(doc["descriptor"])
+        if found is None:
+            self._strangers.append(("event", doc))
+            return
+        run, stream = found
+        if stream is not None:
+            measured = stream.measured_at(doc.get("timestamps", {}), doc["time"])
+            stream.take(doc["seq_num"], measured, doc["data"], run.settings)
+            if stream.external and run.external is not None:
+                run.external.take("event", doc)
 
     def _event_page(self, doc: Document) -> None:
-        run = self._streams.get(doc["descriptor"])
+        found = self._streams.get(doc["descriptor"])
+        if found is None:
+            self._strangers.append(("event_page", doc))
+            return
+        run, stream = found
+        if stream is not None:
+            for row, (seq_num, time) in enumerate(zip(doc["seq_num"], doc["time"], strict=True)):
+                data, stamps = (
+                    {key: values[row] for key, values in doc.get(part, {}).items()} for part in ("data", "timestamps")
+                )
+                stream.take(seq_num, stream.measured_at(stamps, time), data, run.settings)
+            if stream.external and run.external is not None:
+                run.external.take("event_page", doc)
+
+    def _external(self, name: str, doc: Document) -> None:
+        run = self._runs.get(self._parts.run_of(name, doc) or "")
         if run is not None:
-            run.rows.extend(zip(*(doc["data"][key] for key in run.channels.values()), strict=True))
+            run.external = run.external or ExternalValues()
+            run.external.take(name, doc)
 
     def _stop(self, doc: Document) -> None:
         run = self._runs.get(doc["run_start"])
         if run is None:
             return
-        run.exit_status = str(doc["exit_status"])
-        self._forget_streams(run)
-        if not run.is_xas:
-            del self._runs[doc["run_start"]]
+        run.stop = doc
+        if run.start and not run.is_xas:
+            self._forget(run.uid)
 
-    def _forget_streams(self, run: _Run) -> None:
-        self._streams = {uid: other for uid, other in self._streams.items() if other is not run}
+    def _forget(self, uid: str) -> None:
+        gone = self._runs.pop(uid)
+        self._streams = {key: found for key, found in self._streams.items() if found[0] is not gone}
+
+    def _take_strangers(self) -> None:
+        waiting, self._strangers = list(self._strangers), deque(maxlen=STRANGERS)
+        for name, doc in waiting:
+            self(name, doc)

@@ -7,6 +7,8 @@ import numpy as np
 
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.files.table import Table, read_table
+from xas_bluesky.files.xdi_fields import NAMESPACE
+from xas_bluesky.files.xdi_file import restore
 from xas_bluesky.spectra import Array, Spectrum
 
 MIN_POINTS = 10
@@ -25,10 +27,17 @@ CHANNELS = {
     "ifluor": "fluorescence",
     "if": "fluorescence",
     "fluorescence": "fluorescence",
+    "iyield": "electron_yield",
+    "iey": "electron_yield",
+    "electron_yield": "electron_yield",
     "dwell": "dwell",
     "counttime": "dwell",
     "measurement_time": "dwell",
+    "energy_setpoint": "energy_setpoint",
 }
+ELEMENTS = {"ifluor": "fluorescence", "fluorescence": "fluorescence", "icr": "icr", "ocr": "ocr"}
+"""Columns of a detector of several elements: ifluor_1, ifluor_2, …"""
+SIGNALS = ("itrans", "fluorescence", "electron_yield")
 METADATA = {"element": "element.symbol", "edge": "element.edge", "sample": "sample.name"}
 
 
@@ -38,9 +47,12 @@ def read_spectrum(path: str | Path) -> Spectrum:
     Columns are named by XDI fields (`# Column.2: i0`) or by a header line (`energy_eV,mu_raw`, with or without #); two
     columns without names are energy and mu. Energies, eV or keV, increase; a scan measured downwards is turned round.
     The raw channels are taken where the file has them, else mu. Metadata: element, edge, sample, where they are given.
-    Raises SpectrumError, naming file and line. Source: XAFS Data Interchange (doi:10.1088/1742-6596/712/1/012148).
+    A file by `write_xdi` is read as it was measured, in time order. Raises SpectrumError, naming file and line. Source:
+    XAFS Data Interchange (doi:10.1088/1742-6596/712/1/012148).
     """
     table = read_table(Path(path))
+    if table.fields.get(f"{NAMESPACE}.order", "").startswith("time"):
+        return _read_scan(table)
     energy = _read_energy(table)
     channels = _find_channels(table)
     if len(energy) < MIN_POINTS:
@@ -49,8 +61,33 @@ def read_spectrum(path: str | Path) -> Spectrum:
     return Spectrum(
         energy[order],
         {name: table.read(position)[order] for name, position in channels.items()},
-        {name: table.fields[field] for name, field in METADATA.items() if table.fields.get(field)},
+        _metadata(table),
     )
+
+
+def _read_scan(table: Table) -> Spectrum:
+    """Read what `write_xdi` wrote: nothing is sorted, and what was found later is passed over."""
+    announced = table.fields.get(f"{NAMESPACE}.points", "")
+    if announced != str(len(table.cells)):
+        raise SpectrumError(f"{table.path}: {len(table.cells)} rows, but the header says {announced}; get the file again")
+    if table.find("energy") is None:
+        raise SpectrumError(f"{table.path}: no column energy among {_names(table)}; get the file again")
+    columns: dict[str, Array] = {}
+    for position, column in enumerate(table.columns):
+        channel = column.name if column.name in ("energy", "mu") else _channel(column.name)
+        if channel is not None:
+            columns[channel] = restore(table.fields, column.name, table.read(position))
+    return Spectrum(columns.pop("energy"), columns, _metadata(table))
+
+
+def _metadata(table: Table) -> dict[str, object]:
+    return {name: table.fields[field] for name, field in METADATA.items() if table.fields.get(field)}
+
+
+def _channel(label: str) -> str | None:
+    """Name the channel that a column of readings holds; None for any other column."""
+    name, _, number = label.rpartition("_")
+    return f"{ELEMENTS[name]}_{number}" if name in ELEMENTS and number.isdecimal() else CHANNELS.get(label)
 
 
 def _read_energy(table: Table) -> Array:
@@ -79,11 +116,11 @@ def _read_energy(table: Table) -> Array:
 def _find_channels(table: Table) -> dict[str, int]:
     found: dict[str, int] = {}
     for position, column in enumerate(table.columns):
-        if column.name in CHANNELS:
-            found.setdefault(CHANNELS[column.name], position)
+        if channel := _channel(column.name):
+            found.setdefault(channel, position)
         elif re.match(r"x?mu|norm", column.name) and not column.name.endswith("refer"):
             found.setdefault("mu", position)
-    if "i0" in found and ("itrans" in found or "fluorescence" in found):
+    if "i0" in found and any(name.startswith(SIGNALS) for name in found):
         return {name: position for name, position in found.items() if name != "mu"}
     if "mu" in found:
         return {name: position for name, position in found.items() if name in {"mu", "dwell"}}

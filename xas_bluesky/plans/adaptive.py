@@ -11,7 +11,7 @@ import bluesky.preprocessors as bpp
 from bluesky.protocols import Readable
 from bluesky.utils import MsgGenerator
 
-from xas_bluesky.config import Channels
+from xas_bluesky.config import Settings
 from xas_bluesky.decision import Decision, ScanRequest, widest_gaps
 from xas_bluesky.plans.xas_scan import Axis, measure, xas_metadata
 
@@ -54,7 +54,7 @@ def agent_scan(
     *,
     edge: str,
     sample: str,
-    channels: Channels | None = None,
+    settings: Settings | None = None,
     md: Mapping[str, Any] | None = None,
     patience: float = PATIENCE,
     most: int | None = None,
@@ -64,7 +64,7 @@ def agent_scan(
     While a decision is late or failed, the points of the conventional scan are measured, the widest gaps first; when
     all of them are, or `most` points in all, the run ends. So it always leaves a usable spectrum.
     """
-    about = xas_metadata(energy, detectors, edge, sample, channels or Channels())
+    about = xas_metadata(energy, detectors, edge, sample, settings or Settings())
     start = {"plan_name": "agent_scan", **(md or {}), **about}
 
     def steps() -> MsgGenerator[None]:

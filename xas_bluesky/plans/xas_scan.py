@@ -8,7 +8,7 @@ import bluesky.preprocessors as bpp
 from bluesky.protocols import Movable, Readable
 from bluesky.utils import MsgGenerator
 
-from xas_bluesky.config import Channels
+from xas_bluesky.config import Settings
 from xas_bluesky.decision.scan_request import ScanRequest
 from xas_bluesky.edges import find_edge
 
@@ -34,15 +34,15 @@ def measure(energy: Axis, dwell: Axis, detectors: Sequence[Readable[Any]], reque
 
 
 def xas_metadata(
-    energy: Axis, detectors: Sequence[Readable[Any]], edge: str, sample: str, channels: Channels
+    energy: Axis, detectors: Sequence[Readable[Any]], edge: str, sample: str, settings: Settings
 ) -> dict[str, Any]:
     """Return the start document's metadata of an absorption scan; raises EdgeError for an unknown edge."""
     return {
         "sample_name": sample,
-        "xas": {"edge": str(find_edge(edge)), "channels": channels.data_keys()},
+        "xas": {"edge": str(find_edge(edge)), **settings.model_dump(mode="json", exclude_unset=True)},
         "motors": [energy.name],
         "detectors": [detector.name for detector in detectors],
-        "hints": {"dimensions": [([channels.energy], "primary")]},
+        "hints": {"dimensions": [([settings.channels.energy], "primary")]},
     }
 
 
@@ -54,15 +54,15 @@ def xas_scan(
     *,
     edge: str,
     sample: str,
-    channels: Channels | None = None,
+    settings: Settings | None = None,
     md: Mapping[str, Any] | None = None,
 ) -> MsgGenerator[str]:
     """Measure an absorption spectrum in one run, and return its uid.
 
-    `edge` as in "S K"; `sample`: its name; `channels`: which data keys the devices give, when they are not the default
-    names; `md`: further metadata. Raises EdgeError for an unknown edge.
+    `edge` as in "S K"; `sample`: its name; `settings`: the beamline's, written into the start document; `md`: further
+    metadata. Raises EdgeError for an unknown edge.
     """
-    about = xas_metadata(energy, detectors, edge, sample, channels or Channels())
+    about = xas_metadata(energy, detectors, edge, sample, settings or Settings())
     start = {"plan_name": "xas_scan", "num_points": len(request), **(md or {}), **about}
 
     scan = bpp.run_wrapper(measure(energy, dwell, detectors, request), md=start)

@@ -1,102 +1,115 @@
 """Absorption and its variance from detector channels."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from xas_bluesky.config import Counter, Mode, Settings
 from xas_bluesky.errors import SpectrumError
+from xas_bluesky.reduction.counters import NOT_A_NUMBER, NOT_POSITIVE, Counts, Mask, dwell_of, has_counter, read_counter
+from xas_bluesky.reduction.noise import estimate_noise
 from xas_bluesky.spectra import Absorption, Array, Spectrum
 
-Signal = Literal["auto", "transmission", "fluorescence", "reference", "mu"]
+Signal = Literal["auto", "transmission", "fluorescence", "electron_yield", "reference", "mu"]
 
-CHANNELS: dict[str, tuple[str, ...]] = {
+COUNTERS: dict[str, tuple[Counter, Counter]] = {
     "transmission": ("i0", "itrans"),
     "fluorescence": ("fluorescence", "i0"),
+    "electron_yield": ("electron_yield", "i0"),
     "reference": ("itrans", "irefer"),
-    "mu": ("mu",),
 }
-AUTO = ("transmission", "fluorescence", "mu")
-BEAM_LOST = 0.01
+LOGARITHMIC = ("transmission", "reference")
+AUTO = ("transmission", "fluorescence", "electron_yield", "mu")
+NO_ENERGY = "no energy"
+BEAM_LOST = "beam lost"
+NOT_MOVING = "energy not moving"
+GLITCH_WINDOW = "glitch window"
+LOST_SHARE = 0.01
 """Below this share of the scan's high rate (its 90th percentile) i0 counts as lost: what is left is dark counts."""
-MIN_COUNTS = 10.0
-"""Whole numbers with a median below this may as well be volts."""
-SMALLEST_NOISE = 1e-5
-"""No estimate goes below this share of the range of mu: a variance of zero would outweigh every other point."""
-MEDIAN_OF_ABSOLUTE_NORMAL = 0.6744897501960817
+MOVED = 0.01
+"""eV: a setpoint that changes by more should change the readback."""
 
 
-def absorption(spectrum: Spectrum, signal: Signal = "auto") -> Absorption:
+def absorption(spectrum: Spectrum, signal: Signal = "auto", settings: Settings | None = None) -> Absorption:
     """Reduce detector channels to absorption and its variance.
 
-    Transmission is ln(i0/itrans), reference ln(itrans/irefer), fluorescence the ratio to i0, mu the channel as it is;
-    "auto" takes the first of transmission, fluorescence and mu that has its channels. Counts (whole numbers) have
-    Poisson variance. For currents, corrected counts and mu, one variance for all points is estimated from their
-    scatter; it is infinite below 5 energies. A point with a reading that is not positive, or taken while the beam was
-    lost (i0 per dwell below 1 % of the scan's median), keeps its place with mu 0 and infinite variance: it weighs
-    nothing, and a dark reading is not taken for absorption.
-    Raises SpectrumError when the channels for `signal` are missing.
+    Transmission is ln(i0/itrans), reference ln(itrans/irefer), fluorescence and electron_yield the ratio to i0, mu the
+    channel as it is; "auto" takes the mode of the settings, or else the first of transmission, fluorescence,
+    electron_yield and mu that has its channels. The variance is that of the counts where the settings say the noise of
+    both counters; else it is estimated from repeated points or from scatter. A point that cannot be used keeps its place
+    with infinite variance, so that it weighs nothing, and a flag that says why: a reading that is no number or not
+    positive, a saturated counter, lost beam (i0 per dwell below 1 % of what is usual, so that dark counts are not taken for
+    absorption), a mono that does not move, a glitch window of the settings. Raises SpectrumError when the channels for
+    `signal` are missing.
     """
-    chosen = _choose(spectrum, signal)
-    channels = [spectrum.channels[name] for name in CHANNELS[chosen]]
-    usable = np.isfinite(channels).all(axis=0)
+    settings = settings or Settings()
+    chosen = choose_signal(spectrum, signal, settings.mode)
     if chosen == "mu":
-        counted, mu = False, np.where(usable, channels[0], 0.0)
+        mu, counted, remarks = spectrum.channels["mu"], None, ()
+        flags = {NOT_A_NUMBER: ~np.isfinite(mu)}
     else:
-        usable &= (np.array(channels) > 0).all(axis=0) & _has_beam(spectrum, channels[0])
-        counted = all(_are_counts(readings[usable]) for readings in channels)
-        first, second = (np.where(usable, readings, 1.0) for readings in channels)
-        mu = np.where(usable, first / second if chosen == "fluorescence" else np.log(first / second), 0.0)
+        first, second = (read_counter(spectrum, counter, settings) for counter in COUNTERS[chosen])
+        flags = {reason: first.bad[reason] | second.bad[reason] for reason in first.bad}
+        remarks = first.remarks + second.remarks
+        mu, counted = _combine(chosen, first, second, flags[NOT_A_NUMBER] | flags[NOT_POSITIVE])
+        flags[BEAM_LOST] = ~_has_beam(spectrum, first) & ~flags[NOT_POSITIVE] & ~flags[NOT_A_NUMBER]
+    flags |= _energy_flags(spectrum, settings)
+    usable = ~np.logical_or.reduce(list(flags.values()))
+    variance, noise = np.full(len(spectrum), np.inf), "unknown"
+    if counted is not None:
+        variance[usable], noise = counted[usable], _origin(chosen, settings)
+    elif usable.any():
+        variance[usable], noise = estimate_noise(spectrum.energy[usable], mu[usable], dwell_of(spectrum)[usable])
+    raised = {reason: mask for reason, mask in flags.items() if mask.any()}
+    return Absorption(spectrum.energy, np.where(np.isfinite(mu), mu, 0.0), variance, chosen, noise, raised, remarks)
 
-    variance = np.full(len(spectrum), np.inf)
-    if counted:
-        relative = 1 / channels[0][usable] + 1 / channels[1][usable]
-        variance[usable] = relative * mu[usable] ** 2 if chosen == "fluorescence" else relative
-    else:
-        variance[usable] = _estimate_variance(spectrum.energy[usable], mu[usable])
-    return Absorption(spectrum.energy, mu, variance)
 
-
-def _choose(spectrum: Spectrum, signal: Signal) -> str:
-    tried = AUTO if signal == "auto" else (signal,)
+def choose_signal(spectrum: Spectrum, signal: Signal, mode: Mode) -> str:
+    """Choose what absorption is made from; raises SpectrumError when its channels are missing."""
+    tried = ((mode,) if mode != "auto" else AUTO) if signal == "auto" else (signal,)
     for name in tried:
-        if name in CHANNELS and all(channel in spectrum.channels for channel in CHANNELS[name]):
+        if name == "mu" and "mu" in spectrum.channels:
             return name
-    needed = " or ".join(" and ".join(CHANNELS[name]) for name in tried if name in CHANNELS) or "an unknown channel"
+        if name in COUNTERS and all(has_counter(spectrum, counter) for counter in COUNTERS[name]):
+            return name
+    needed = " or ".join(" and ".join(COUNTERS.get(name, ("mu",))) for name in tried if name in get_args(Signal))
     raise SpectrumError(
-        f"signal {signal!r} needs {needed}, the spectrum has {', '.join(spectrum.channels) or 'no channel'}; add these "
-        f"channels or choose another signal (auto, {', '.join(CHANNELS)})"
+        f"signal {signal!r} needs {needed or 'an unknown channel'}, the spectrum has "
+        f"{', '.join(spectrum.channels) or 'no channel'}; add these channels or choose another signal "
+        f"({', '.join(get_args(Signal))})"
     )
 
 
-def _has_beam(spectrum: Spectrum, otherwise: Array) -> NDArray[np.bool_]:
-    dwell = spectrum.channels.get("dwell", np.ones(len(spectrum)))
-    rate = np.divide(spectrum.channels.get("i0", otherwise), dwell, out=np.zeros(len(spectrum)), where=dwell > 0)
+def _combine(chosen: str, first: Counts, second: Counts, bad: Mask) -> tuple[Array, Array | None]:
+    """Return mu, and its variance where both counters have one; 0 where a reading is `bad`."""
+    above, below = (np.where(bad, 1.0, counter.counts) for counter in (first, second))
+    ratio = above / below
+    mu = np.where(bad, 0.0, np.log(ratio) if chosen in LOGARITHMIC else ratio)
+    if first.variance is None or second.variance is None:
+        return mu, None
+    relative = first.variance / above**2 + second.variance / below**2
+    return mu, relative if chosen in LOGARITHMIC else relative * mu**2
+
+
+def _has_beam(spectrum: Spectrum, otherwise: Counts) -> Mask:
+    rate = spectrum.channels.get("i0", otherwise.counts) / dwell_of(spectrum)
     lit = rate[rate > 0]
     usual = np.quantile(lit, 0.9) if len(lit) else 0.0  # not the median: the beam may be lost for most of a scan
-    return rate > BEAM_LOST * usual if len(lit) else np.zeros(len(rate), dtype=bool)
+    return rate > LOST_SHARE * usual if len(lit) else np.zeros(len(rate), dtype=bool)
 
 
-def _are_counts(readings: Array) -> bool:
-    return len(readings) > 0 and bool(np.median(readings) >= MIN_COUNTS and (readings == np.rint(readings)).all())
+def _energy_flags(spectrum: Spectrum, settings: Settings) -> Mapping[str, Mask]:
+    energy = spectrum.energy
+    flags = {NO_ENERGY: ~np.isfinite(energy), GLITCH_WINDOW: np.zeros(len(energy), dtype=bool)}
+    for low, high in settings.glitches:
+        flags[GLITCH_WINDOW] |= (energy >= low) & (energy <= high)
+    setpoint = spectrum.channels.get("energy_setpoint")
+    if setpoint is not None:
+        asked, moved = (np.abs(np.diff(values, prepend=np.nan)) for values in (setpoint, energy))
+        flags[NOT_MOVING] = (asked > MOVED) & (moved == 0)
+    return flags
 
 
-def _estimate_variance(energy: Array, mu: Array) -> float:
-    """Estimate the variance of independent noise on a smooth curve.
-
-    It is the median misfit of each point to a cubic through its four neighbours. A straight line through two would take
-    a white line's curvature for noise (an edge sampled at 0.2 eV with 0.01 % noise: up to 20 times too much).
-    """
-    energy, first = np.unique(energy, return_index=True)
-    mu = mu[first]
-    if len(energy) < 5 or np.ptp(mu) == 0:
-        return np.inf
-    neighbours = np.arange(2, len(energy) - 2)[:, None] + np.array([-2, -1, 1, 2])
-    around = energy[neighbours]
-    weights = np.ones_like(around)
-    for i in range(4):
-        for j in set(range(4)) - {i}:
-            weights[:, i] *= (energy[2:-2] - around[:, j]) / (around[:, i] - around[:, j])
-    misfit = (mu[2:-2] - (weights * mu[neighbours]).sum(axis=1)) / np.sqrt(1 + (weights**2).sum(axis=1))
-    noise = np.median(np.abs(misfit)) / MEDIAN_OF_ABSOLUTE_NORMAL
-    return float(max(noise, SMALLEST_NOISE * np.ptp(mu)) ** 2)
+def _origin(chosen: str, settings: Settings) -> str:
+    return "photons" if all(settings.noise[counter] == "photons" for counter in COUNTERS[chosen]) else "gain"

@@ -1,4 +1,4 @@
-"""What was measured and found, in Tiled: raw runs, and analysis records beside them."""
+"""What was measured and found, in Tiled: raw runs, and reduced scans and analysis records beside them."""
 
 from xas_bluesky.results.catalog import Catalog, open_catalog
 from xas_bluesky.results.records import AnalysisRecord, DecisionStep

@@ -1,4 +1,4 @@
-"""The catalog: raw runs and analysis records, side by side on one Tiled server."""
+"""The catalog: raw runs, reduced scans and analysis records, side by side on one Tiled server."""
 
 import shlex
 import tempfile
@@ -12,17 +12,20 @@ import httpx
 
 from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import CatalogError, SettingsError
-from xas_bluesky.results.connection import ANALYSES, RUNS, connect, make_containers
+from xas_bluesky.results.connection import ANALYSES, REDUCED, RUNS, connect, make_containers
 from xas_bluesky.results.records import AnalysisRecord, escape, read_record, summarize, write_record
-from xas_bluesky.results.server import Address, EmbeddedServer, check_folder, enter_folder
+from xas_bluesky.results.reduced import newest_of, read_reduced, write_reduced
+from xas_bluesky.results.replay import Documents, backup_name, read_backup, read_run
+from xas_bluesky.results.server import Address, EmbeddedServer, check_folder, enter_folder, find_server
 from xas_bluesky.results.writer import RunWriter
+from xas_bluesky.spectra import ReducedScan
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
 
 class Catalog:
-    """Hold the raw `runs` and the analysis records of one Tiled server; made by `open_catalog`.
+    """Hold the raw `runs`, the `reduced` scans and the analysis records of one Tiled server; made by `open_catalog`.
 
     `where` is how the user named it, without a key. Close it, or use it in a `with`: that writes what is still to be
     written and stops the server if it is ours. The end of the process does so too.
@@ -30,7 +33,8 @@ class Catalog:
 
     def __init__(self, where: str, root: "Container", backup: Path | None, own_server: EmbeddedServer | None) -> None:
         self.where = where
-        self._root = root
+        self._roots = [root]
+        """the present one last; other threads may still be using those before it"""
         self._backup = backup
         self._own_server = own_server
         self._writers: list[RunWriter] = []
@@ -54,6 +58,11 @@ class Catalog:
         """The container of analysis records, by key."""
         return self._container(ANALYSES)
 
+    @property
+    def reduced(self) -> "Container":
+        """The container of reduced scans, by key; searched by raw_uid, sample, edge, mode, stage, e0 and the like."""
+        return self._container(REDUCED)
+
     def writer(self) -> RunWriter:
         """Make a callback for `RE.subscribe` that writes raw runs here.
 
@@ -76,6 +85,22 @@ class Catalog:
             if key not in self.analyses:
                 raise CatalogError(f"catalog {self.where}: holds no analysis record {key!r}; search for the right key")
             return read_record(self.analyses[key])
+
+    def save_reduced(self, scan: ReducedScan) -> str:
+        """Write a reduced scan and return its key; it replaces what was saved of the same run.
+
+        Raises SpectrumError for a scan that is of no run.
+        """
+        with self._explained("the reduced scan could not be written"):
+            return write_reduced(self.reduced, scan)
+
+    def load_reduced(self, raw_uid: str) -> ReducedScan:
+        """Read back the reduced scan of a run."""
+        with self._explained("the reduced scan could not be read"):
+            found = newest_of(self.reduced, raw_uid)
+            if found is None:
+                raise CatalogError(f"catalog {self.where}: holds no reduced scan of run {raw_uid!r}; give another run's uid")
+            return read_reduced(found)
 
     def search(
         self,
@@ -114,6 +139,43 @@ class Catalog:
             newest_first = found.sort(("time", -1)).items()[:limit]
             return [summarize(key, container.metadata) for key, container in newest_first]
 
+    def documents(self, run_uid: str) -> Documents:
+        """Yield the documents of a run, whole or still being written: (name, document).
+
+        They come from the backup of its writer if it has one here, else from Tiled: then one event a point, with the
+        values that lie in files as the server reads them. Raises CatalogError when the run is not there yet.
+        """
+        file = self.backup_of(run_uid)
+        if file is not None:
+            yield from read_backup(file, run_uid)
+            return
+        with self._explained(f"run {run_uid} could not be read"):
+            runs = self.runs
+            if run_uid not in runs:
+                raise CatalogError(f"catalog {self.where}: holds no run {run_uid}; check its uid, or wait for it")
+            yield from read_run(runs[run_uid])
+
+    def backup_of(self, run_uid: str) -> Path | None:
+        """Return the file to which a writer of this catalog puts a run, once Tiled did not take it."""
+        folders = [folder for folder in (self._backup, *(writer.backup for writer in self._writers)) if folder is not None]
+        files = (folder / backup_name(run_uid) for folder in folders)
+        return next((file for file in files if file.exists()), None)
+
+    def latest_runs(self, count: int) -> dict[str, dict[str, Any]]:
+        """Return the newest runs, newest first: uid -> {"start": document, "stop": document once it has stopped}."""
+        with self._explained("the runs could not be listed"):
+            newest = reversed(self.runs.items().tail(count))
+            return {uid: dict(run.item["attributes"]["metadata"]) for uid, run in newest}
+
+    def reconnect(self) -> None:
+        """Find the server again, once another process runs it; raises CatalogError while none does."""
+        if self._backup is None or self._own_server is not None:
+            return  # it keeps its address
+        address = find_server(self._backup.parent)
+        if address is None:
+            raise CatalogError(f"catalog {self.where}: no process runs its server; open it in one")
+        self._roots.append(connect(address, shown=self.where, trust_env=False))
+
     def query_command(self) -> str:
         """Give the command that lists what this catalog holds."""
         return f"xas-bluesky results --catalog {shlex.quote(self.where)} --json"
@@ -126,7 +188,8 @@ class Catalog:
             self._closed = True
             for writer in self._writers:
                 writer.close()
-            self._root.context.close()
+            for root in self._roots:
+                root.context.close()
             if self._own_server is not None:
                 self._own_server.close()
             elif self._backup is None:
@@ -136,7 +199,7 @@ class Catalog:
 
     def _container(self, key: str) -> "Container":
         with self._explained(f"the container {key!r} could not be opened"):
-            return self._root[key]
+            return self._roots[-1][key]
 
     @contextmanager
     def _explained(self, what: str) -> Generator[None]:

@@ -15,7 +15,12 @@ if TYPE_CHECKING:  # loading Tiled's client fixes its patience: see connect
 
 RUNS = "runs"
 ANALYSES = "analyses"
-SPECS = {RUNS: ("CatalogOfBlueskyRuns", "3.0"), ANALYSES: ("CatalogOfXASAnalyses", "1.0")}
+REDUCED = "reduced"
+SPECS = {
+    RUNS: ("CatalogOfBlueskyRuns", "3.0"),
+    ANALYSES: ("CatalogOfXASAnalyses", "1.0"),
+    REDUCED: ("CatalogOfXASReducedScans", "1.0"),
+}
 REACH_LIMIT = 5.0
 """Seconds a server may take to answer at all."""
 
@@ -48,7 +53,7 @@ def connect(address: Address, *, shown: str, trust_env: bool) -> "Container":
 
 
 def make_containers(root: "Container", *, shown: str) -> None:
-    """Make the containers of runs and of analyses in `root` where they are missing."""
+    """Make the containers of SPECS in `root` where they are missing."""
     from tiled.structures.core import Spec
 
     for key, (name, version) in SPECS.items():

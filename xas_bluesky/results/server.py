@@ -8,8 +8,10 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from sqlalchemy.pool import QueuePool
 
 from xas_bluesky.errors import CatalogError
 
@@ -53,6 +55,7 @@ class EmbeddedServer:
         self._address_file.unlink(missing_ok=True)  # whoever wrote it has died: the lock was free
         api_key = secrets.token_hex(32)
         self._server = SimpleTiledServer(folder, api_key=api_key)
+        _use_one_at_a_time(self._server.storage)
         EmbeddedServer.running = folder
         self.address = Address(f"http://127.0.0.1:{self._server.port}/api/v1", api_key)
 
@@ -71,6 +74,15 @@ class EmbeddedServer:
         self._server.close()
         EmbeddedServer.running = None
         os.close(self._lock)
+
+
+def _use_one_at_a_time(storage: Any) -> None:
+    """Let the server's threads use the connection to its DuckDB in turns.
+
+    Tiled 0.2.20 shares the one connection between them, and DuckDB then crashes the process, scan and all, when a table is
+    read while a row is being appended to it.
+    """
+    storage.__dict__["_connection_pool"] = QueuePool(storage.create_adbc_connection, pool_size=1, max_overflow=0)
 
 
 def check_folder(folder: Path, *, create: bool) -> None:
@@ -103,14 +115,20 @@ def enter_folder(folder: Path) -> EmbeddedServer | Address:
         lock = _lock(folder)
         if lock is not None:
             return _start(folder, lock)
-        address = _read_address(folder)
-        if address is not None and _answers(address):
+        address = find_server(folder)
+        if address is not None:
             return address
         time.sleep(0.1)
     raise CatalogError(
         f"catalog {folder}: another process holds it, but its Tiled server does not answer; "
         f"end that process (see {ADDRESS_FILE} there for its pid) and try again"
     )
+
+
+def find_server(folder: Path) -> Address | None:
+    """Return the address of the folder's server, None if none answers."""
+    address = _read_address(folder)
+    return address if address is not None and _answers(address) else None
 
 
 def _start(folder: Path, lock: int) -> EmbeddedServer:

@@ -1,0 +1,101 @@
+"""Values that a run keeps in files beside its documents: HDF5 and whatever else Tiled has consolidators for."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from xas_bluesky.config import Fluorescence
+from xas_bluesky.documents.readings import to_columns
+from xas_bluesky.errors import SpectrumError
+from xas_bluesky.spectra import Array
+
+Document = Mapping[str, Any]
+KINDS = ("resource", "datum", "datum_page", "stream_resource", "stream_datum")
+"""Documents that say where values lie."""
+
+
+class ExternalValues:
+    """Read what the documents of one run point to, each value once.
+
+    `take` only notes a document: files are opened by `read`, which need not run on the RunEngine's thread. The older
+    resource and datum documents are turned into the newer ones by the run normalizer that TiledWriter uses.
+    """
+
+    def __init__(self) -> None:
+        self.problems: dict[str, str] = {}
+        self._noted: list[tuple[str, Document]] = []
+        self._taken = 0
+        self._normalizer: Any = None
+        self._descriptors: dict[str, Document] = {}
+        self._resources: dict[str, Document] = {}
+        self._unread: list[Document] = []
+        self._rows: dict[tuple[str, str], dict[int, Array]] = defaultdict(dict)
+
+    def take(self, name: str, doc: Document) -> None:
+        """Note a document of the run."""
+        self._noted.append((name, doc))
+
+    def read(self, channels: Mapping[tuple[str, str], str], fluorescence: Fluorescence) -> dict[tuple[str, str], Array]:
+        """Return rows (n, 1 + k) of sequence number and columns for each (stream, data key) of `channels`.
+
+        What cannot be read yet is tried again the next time; `problems` says why, by data key.
+        """
+        self._normalize()
+        unread, self._unread = self._unread, []
+        self.problems = {}
+        for datum in unread:
+            resource, descriptor = self._resources[datum["stream_resource"]], self._descriptors[datum["descriptor"]]
+            key = resource["data_key"]
+            place = (descriptor["name"], key)
+            if place not in channels:
+                continue
+            try:
+                self._rows[place].update(_read(resource, descriptor, datum, channels[place], fluorescence))
+            except Exception as error:  # h5py, dask and the file system raise what they like
+                self._unread.append(datum)
+                self.problems[key] = f"{key} cannot be read from its file ({error})"
+        return {place: _as_table(rows) for place, rows in self._rows.items() if rows}
+
+    def _normalize(self) -> None:
+        from bluesky_tiled_plugins.writing.tiled_writer import RunNormalizer  # 2 s: only where it is needed
+
+        if self._normalizer is None:
+            self._normalizer = RunNormalizer()
+            self._normalizer.subscribe(self._keep)
+        noted = self._noted[self._taken :]
+        self._taken += len(noted)
+        for name, doc in noted:
+            getattr(self._normalizer, name)(doc)
+
+    def _keep(self, name: str, doc: Document) -> None:
+        if name == "descriptor":
+            self._descriptors[doc["uid"]] = doc
+        elif name == "stream_resource":
+            self._resources[doc["uid"]] = doc
+        elif name == "stream_datum":
+            self._unread.append(doc)
+
+
+def _read(resource: Any, descriptor: Any, datum: Document, channel: str, fluorescence: Fluorescence) -> dict[int, Array]:
+    from bluesky_tiled_plugins.writing.consolidators import consolidator_factory
+
+    first, stop = datum["indices"]["start"], datum["indices"]["stop"]
+    consolidator: Any = consolidator_factory(resource, descriptor)
+    # told of all rows up to the last: what came before may have been missed
+    consolidator.consume_stream_datum(
+        {**datum, "indices": {"start": 0, "stop": stop}, "seq_nums": {"start": 1, "stop": stop + 1}}
+    )
+    values = np.asarray(consolidator.init_adapter().read((slice(first, stop),)))
+    if len(values) < stop - first:
+        raise SpectrumError(f"it holds {first + len(values)} of {stop} announced")
+    points = range(datum["seq_nums"]["start"], datum["seq_nums"]["stop"]) or range(first + 1, stop + 1)
+    return dict(
+        zip(points, to_columns(values.reshape(len(points), -1, *values.shape[1:]), channel, fluorescence), strict=True)
+    )
+
+
+def _as_table(rows: Mapping[int, Array]) -> Array:
+    points = sorted(rows)
+    return np.column_stack([np.array(points, dtype=np.float64), np.array([rows[point] for point in points])])

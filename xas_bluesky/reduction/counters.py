@@ -1,0 +1,92 @@
+"""Counters as they should have counted: dead time and dark counts corrected, elements added up, with their variance."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xas_bluesky.config import Counter, Settings
+from xas_bluesky.errors import SpectrumError
+from xas_bluesky.spectra import Array, Spectrum
+
+Mask = NDArray[np.bool_]
+
+NOT_A_NUMBER = "not a number"
+NOT_POSITIVE = "counts not positive"
+SATURATED = "saturated"
+TOO_DEAD = 0.9
+"""An element that is dead for more than this share of the time cannot be corrected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Hold one counter's corrected counts (n,) and their `variance` (n,), None where the settings do not say it.
+
+    `bad`: reason -> (n,), the readings that cannot be believed; `remarks`: what is to be said of the counter.
+    """
+
+    counts: Array
+    variance: Array | None
+    bad: Mapping[str, Mask]
+    remarks: tuple[str, ...] = ()
+
+
+def has_counter(spectrum: Spectrum, name: str) -> bool:
+    """Say whether the spectrum holds the counter, or an element of it."""
+    return name in spectrum.channels or f"{name}_1" in spectrum.channels
+
+
+def dwell_of(spectrum: Spectrum) -> Array:
+    """Return the seconds (n,) each point was counted for; 1 where they were not recorded."""
+    dwell = spectrum.channels.get("dwell", np.ones(len(spectrum)))
+    return np.where(np.isfinite(dwell) & (dwell > 0), dwell, 1.0)
+
+
+def read_counter(spectrum: Spectrum, name: Counter, settings: Settings) -> Counts:
+    """Correct the counter called `name` for dead time and dark counts, and add its elements up.
+
+    An element that never counts is left out, and said in the remarks. The variance of a counter of photons is their
+    number; of others, counts times counts per photon. Raises SpectrumError when no element counts.
+    """
+    dwell = dwell_of(spectrum)
+    elements = {name: ""} if name in spectrum.channels else _elements(spectrum, name)
+    silent = [element for element in elements if not (np.nan_to_num(spectrum.channels[element]) != 0).any()]
+    if len(silent) == len(elements) and len(elements) > 1:
+        silent = []
+    counting = [(element, suffix) for element, suffix in elements.items() if element not in silent]
+    total, variance = np.zeros(len(spectrum)), np.zeros(len(spectrum))
+    bad = {reason: np.zeros(len(spectrum), dtype=bool) for reason in (NOT_A_NUMBER, NOT_POSITIVE, SATURATED)}
+    for element, suffix in counting:
+        raw = spectrum.channels[element]
+        rate = np.nan_to_num(raw) / dwell
+        live = _live_share(spectrum, suffix, rate, settings) if name == "fluorescence" else np.ones(len(spectrum))
+        bad[NOT_A_NUMBER] |= ~np.isfinite(raw) | ~np.isfinite(live)
+        bad[SATURATED] |= (rate >= settings.saturation.get(name, np.inf)) | (live < 1 - TOO_DEAD)
+        factor = 1 / np.clip(np.nan_to_num(live, nan=1.0), 1 - TOO_DEAD, None)
+        photons = np.maximum(np.nan_to_num(raw), 1.0)
+        total += np.nan_to_num(raw) * factor - settings.dark.get(name, 0.0) * dwell
+        variance += factor**2 * photons * _counts_per_photon(name, settings)
+    bad[NOT_POSITIVE] = (total <= 0) & ~bad[NOT_A_NUMBER]
+    remarks = tuple(f"{element} never counts; it is left out" for element in silent)
+    return Counts(total, variance if name in settings.noise else None, bad, remarks)
+
+
+def _elements(spectrum: Spectrum, name: str) -> dict[str, str]:
+    found = [channel for channel in spectrum.channels if channel.rpartition("_")[0] == name and channel[-1].isdigit()]
+    if not found:
+        raise SpectrumError(f"no counter {name} among the channels {', '.join(spectrum.channels) or '(none)'}")
+    return {channel: channel.removeprefix(name) for channel in found}
+
+
+def _live_share(spectrum: Spectrum, suffix: str, rate: Array, settings: Settings) -> Array:
+    """Return the share (n,) of its time for which an element could count."""
+    incoming, outgoing = (spectrum.channels.get(f"{kind}{suffix}") for kind in ("icr", "ocr"))
+    if incoming is not None and outgoing is not None:
+        return np.divide(outgoing, incoming, out=np.ones(len(spectrum)), where=incoming > 0)
+    return 1 - rate * settings.fluorescence.dead_time
+
+
+def _counts_per_photon(name: Counter, settings: Settings) -> float:
+    gain = settings.noise.get(name, "photons")
+    return 1.0 if gain == "photons" else float(gain)
