@@ -1,6 +1,9 @@
 """Made-up molecules at the S K-edge: Gaussian white lines on an atomic step, predicted as a model would predict them."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,3 +126,41 @@ def outcome() -> Outcome:
     usual = Spent(226, 339.0, 2.26e11)
     found = (last.decision.answer, last.spent, usual, last.decision.reason)
     return Outcome(*found, "the-uid", "the-key", tuple(steps), laboratory.prediction)
+
+
+PROXY = """
+import sys
+from pathlib import Path
+from threading import Thread
+from bluesky.callbacks.zmq import Proxy, ServerCurve
+here = "tcp://127.0.0.1"
+if sys.argv[1:]:
+    # a proxy of Bluesky 1.15 can guard one of its sides only, so there are two of them
+    curve = ServerCurve(Path(sys.argv[1]) / "proxy" / "server.key_secret", Path(sys.argv[1]) / "known", None)
+    first = Proxy(here, here, in_curve=curve)
+    second = Proxy(first.out_port, here, in_bind=False, out_curve=curve)
+    Thread(target=first.start, daemon=True).start()
+else:
+    first = second = Proxy(here, here)
+print(first.in_port.rpartition(":")[2], second.out_port.rpartition(":")[2], flush=True)
+second.start()
+"""
+
+
+@contextmanager
+def run_proxy(*arguments: str) -> Iterator[tuple[str, str]]:
+    """Run Bluesky's proxy; gives its addresses for publishers and for readers."""
+    command = [sys.executable, "-c", PROXY, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            incoming, outgoing = process.stdout.readline().split()
+            yield f"127.0.0.1:{incoming}", f"127.0.0.1:{outgoing}"
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def proxy() -> Callable[..., AbstractContextManager[tuple[str, str]]]:
+    """Bluesky's proxy: give it a folder of keys to have it guarded."""
+    return run_proxy

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from xas_bluesky.files import read_spectrum
+from xas_bluesky.results import open_catalog
+
 STARTUP = Path(__file__).parents[1] / "profile_collection" / "startup"
 
 LOAD = """
@@ -20,10 +23,12 @@ for file in sorted(Path(sys.argv[1]).glob("*.py")):
     shell.safe_execfile(file, shell.user_ns, raise_exceptions=True)
 names = shell.user_ns
 print(json.dumps({
-    "names": [name for name in ("RE", "energy", "dwell", "scaler", "agent_xas", "catalog") if name in names],
+    "drawing": "matplotlib.pyplot" in sys.modules,
+    "names": [name for name in ("RE", "energy", "dwell", "scaler", "live", "agent_xas", "catalog") if name in names],
     "heavy": sorted({"torch", "torch_geometric", "rdkit"} & set(sys.modules)),
 }))
 shell.run_cell(f"outcome = RE(agent_xas({sys.argv[2]!r}, edge='S K', sample='mine'))").raise_error()
+names["live"].close()
 """
 
 
@@ -42,8 +47,16 @@ def test_the_startup_files_give_the_beamline_and_the_agent(tmp_path):
     )
     assert ended.returncode == 0, ended.stderr
     first, _, shown = ended.stdout.partition("\n")
-    assert json.loads(first) == {"names": ["RE", "energy", "dwell", "scaler", "agent_xas", "catalog"], "heavy": []}
+    names = ["RE", "energy", "dwell", "scaler", "live", "agent_xas", "catalog"]
+    assert json.loads(first) == {"drawing": False, "names": names, "heavy": []}
     assert "sulfone" in shown
     assert "Traceback" not in ended.stdout + ended.stderr
     assert (folder / "catalog.db").exists()
     assert not list((folder / "backup").glob("*"))
+    (xdi,) = (tmp_path / "xdi").glob("mine_S_K_*.xdi")
+    points = len(read_spectrum(xdi))
+    with open_catalog(folder) as kept:
+        (run,) = kept.runs.values()
+        scan = kept.load_reduced(run.start["uid"])
+    assert len(scan.spectrum) == points > 10
+    assert scan.absorption.noise == "photons"

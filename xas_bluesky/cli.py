@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, ParamSpec
 
@@ -151,6 +151,23 @@ def results(
     with open_catalog(catalog, create=False) as opened:
         found = opened.search(sample=sample, candidate=candidate, min_probability=min_probability, edge=edge)
     _show({"results": found}, as_json, results_table(found))
+
+
+@app.command()
+@explained
+def watch(
+    catalog: Annotated[str | None, typer.Option("--catalog", help="a folder, or the URL of a Tiled server, to follow")] = None,
+    zmq: Annotated[str | None, typer.Option("--zmq", metavar="HOST:PORT", help="a proxy of documents to follow")] = None,
+    keys: Annotated[Path | None, typer.Option(help="folder of CURVE keys: server.key and one *.key_secret")] = None,
+    settings: Annotated[Path | None, typer.Option(help="a beamline.toml")] = None,
+    xdi: Annotated[Path | None, typer.Option(help="folder for an XDI file of each run")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="end after so many runs")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line and nothing else")] = False,
+) -> None:
+    """Follow absorption scans on another machine: reduce them while they are measured, and keep them."""
+    from xas_bluesky.watching import watch
+
+    watch(catalog, zmq, keys, settings, xdi, runs, as_json, say=partial(print, flush=True))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from rich.text import Text
 from xas_bluesky.agent import Step
 from xas_bluesky.comparison import Identification
 from xas_bluesky.session import Outcome
+from xas_bluesky.spectra import ReducedScan
 
 SHOWN = 8
 MAIN_FIGURES = {
@@ -23,6 +24,35 @@ MAIN_FIGURES = {
     "rank corr.": "rank_correlation_expected_error",
 }
 """Column and figure; all figures are in the JSON."""
+
+
+def scan_summary(scan: ReducedScan) -> dict[str, Any]:
+    """Return what is known of a scan as plain JSON; what is not known is null, and `unknown` says why."""
+    said, found = scan.spectrum.metadata, scan.normalized
+    return {
+        **{name: said.get(name) for name in ("uid", "sample", "edge", "exit_status")},
+        "points": len(scan.spectrum),
+        "missing": said.get("missing", 0),
+        "stage": scan.stage,
+        "signal": scan.absorption.signal,
+        "noise": scan.absorption.noise,
+        "e0": found.e0 if found else None,
+        "edge_step": found.edge_step if found else None,
+        "shift": scan.shift,
+        "reference_e0": scan.reference_e0,
+        "flags": {reason: mask.nonzero()[0].tolist() for reason, mask in scan.absorption.flags.items()},
+        "unknown": dict(scan.unknown),
+        "remarks": list(scan.remarks),
+    }
+
+
+def scan_line(scan: ReducedScan) -> str:
+    """Return what is known of a scan as a line of text."""
+    said, found = scan.spectrum.metadata, scan.normalized
+    what = " ".join(str(said[name]) for name in ("sample", "edge") if name in said) or "a scan"
+    known = f"e0 {found.e0:.2f} eV, edge step {found.edge_step:.4g}" if found else scan.unknown.get("e0", "")
+    ended = f", {said['exit_status']}" if "exit_status" in said else ""
+    return f"{str(said.get('uid', ''))[:8]} {what}: {len(scan.spectrum)} points, {scan.stage}{ended}; {known}"
 
 
 def answer_table(answer: Identification, title: str = "") -> RenderableType:

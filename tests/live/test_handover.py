@@ -113,7 +113,7 @@ def test_a_slow_scan_is_seen_point_by_point(engine, beamline):
         points.append((len(scan.spectrum), scan.stage, scan.normalized is None))
 
     def slowly(message):
-        return (None, bps.sleep(0.03)) if message.command == "save" else (None, None)
+        return (None, bps.sleep(0.05)) if message.command == "save" else (None, None)
 
     with LiveReduction(show=look) as live:
         live("start", {"uid": "to wake the worker", "time": 0.0})

@@ -1,8 +1,6 @@
 """A real proxy in a process of its own, a real RunEngine, and real CURVE keys."""
 
 import pickle
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,43 +21,12 @@ from ophyd.sim import SynSignal
 from xas_bluesky.errors import SettingsError
 from xas_bluesky.live.zmq_feed import Publisher, decode, encode, follow_zmq
 
-PROXY = """
-import sys
-from pathlib import Path
-from threading import Thread
-from bluesky.callbacks.zmq import Proxy, ServerCurve
-here = "tcp://127.0.0.1"
-if sys.argv[1:]:
-    # a proxy of Bluesky 1.15 can guard one of its sides only, so there are two of them
-    curve = ServerCurve(Path(sys.argv[1]) / "proxy" / "server.key_secret", Path(sys.argv[1]) / "known", None)
-    first = Proxy(here, here, in_curve=curve)
-    second = Proxy(first.out_port, here, in_bind=False, out_curve=curve)
-    Thread(target=first.start, daemon=True).start()
-else:
-    first = second = Proxy(here, here)
-print(first.in_port.rpartition(":")[2], second.out_port.rpartition(":")[2], flush=True)
-second.start()
-"""
-
 
 def wait_for(condition: Callable[[], object], seconds: float = 10) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
-
-
-@contextmanager
-def proxy(*arguments: str) -> Iterator[tuple[str, str]]:
-    """Run Bluesky's proxy; gives its addresses for publishers and for readers."""
-    command = [sys.executable, "-c", PROXY, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            incoming, outgoing = process.stdout.readline().split()
-            yield f"127.0.0.1:{incoming}", f"127.0.0.1:{outgoing}"
-        finally:
-            process.kill()
 
 
 @contextmanager
@@ -104,7 +71,7 @@ def keys(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_run_arrives_whole_under_keys_and_a_stranger_gets_nothing(keys):
+def test_run_arrives_whole_under_keys_and_a_stranger_gets_nothing(keys, proxy):
     engine = RunEngine({}, call_returns_result=True)
     documents = []
     spectrum = SynSignal(lambda: np.arange(5) * np.float32(0.5), name="spectrum")
@@ -142,7 +109,7 @@ class Payload:
         return self
 
 
-def test_pickles_are_refused_and_never_run(tmp_path, caplog):
+def test_pickles_are_refused_and_never_run(tmp_path, caplog, proxy):
     assert pickle.loads(pickle.dumps(Payload(tmp_path / "harmless"))) is None  # noqa: S301
     assert (tmp_path / "harmless").exists()
     with proxy() as (incoming, outgoing), following(outgoing, None) as received:

@@ -31,6 +31,8 @@ class Collector:
         self._runs: dict[str, Run] = {}
         self._streams: dict[str, tuple[Run, Stream | None]] = {}
         self._parts = RunsByPart()
+        self._early_stops: deque[Document] = deque(maxlen=KEEP)
+        """of runs that were joined so late that nothing else of them is known"""
         self._strangers: deque[tuple[str, Document]] = deque(maxlen=STRANGERS)
         self._handlers: dict[str, Callable[[Document], None]] = {
             "start": self._start,
@@ -102,6 +104,7 @@ class Collector:
         run = self._run(doc["uid"])
         if not run.start:
             run.begin(doc)
+            run.stop = next((stop for stop in self._early_stops if stop["run_start"] == run.uid), run.stop)
 
     def _descriptor(self, doc: Document) -> None:
         run = self._run(doc["run_start"])
@@ -148,6 +151,7 @@ class Collector:
     def _stop(self, doc: Document) -> None:
         run = self._runs.get(doc["run_start"])
         if run is None:
+            self._early_stops.append(doc)
             return
         run.stop = doc
         if run.start and not run.is_xas:

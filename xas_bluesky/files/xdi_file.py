@@ -54,6 +54,13 @@ def write_xdi(path: Path, scan: ReducedScan) -> None:
                 unfinished.unlink()
 
 
+def save_xdi(folder: Path, scan: ReducedScan) -> Path:
+    """Write a scan as an XDI file of its own in `folder`, and return its path; see `write_xdi` and `xdi_path`."""
+    path = xdi_path(folder, scan)
+    write_xdi(path, scan)
+    return path
+
+
 def xdi_path(folder: Path, scan: ReducedScan) -> Path:
     """Choose the file of a scan: <sample>_<element>_<edge>_<first 8 of the uid>.xdi, in ASCII letters, digits, _ and -.
 

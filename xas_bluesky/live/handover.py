@@ -19,7 +19,7 @@ from xas_bluesky.spectra import ReducedScan
 logger = logging.getLogger(__name__)
 
 Document = Mapping[str, Any]
-Show = Callable[[ReducedScan], None]
+Show = Callable[[ReducedScan], object]
 
 WAITING = 10_000
 """Documents that may wait for the worker; those that do not fit are read again from the writer's copy."""
@@ -165,12 +165,20 @@ class LiveReduction:
     def _feed(self) -> None:
         while not self._closing:
             items = self._gather()
-            for item in items:
-                self._note(*item)
-            self._worker.send(items)
+            self._take(items)
             self._gathered += len(items)
             if len(items) < self._most_waiting:
                 self._look_after()
+
+    def _take(self, items: Iterable[tuple[str, Document]]) -> None:
+        fit: list[tuple[str, Document]] = []
+        for name, doc in items:
+            try:
+                self._note(name, doc)
+                fit.append((name, doc))
+            except Exception as error:
+                logger.warning("a %s document cannot be used: %s: %s", name, type(error).__name__, error)
+        self._worker.send(fit)
 
     def _gather(self) -> list[tuple[str, Document]]:
         try:
@@ -245,9 +253,7 @@ class LiveReduction:
             return
         run.attempts += 1
         try:
-            for item in self._copy.documents(uid):
-                self._note(*item)
-                self._worker.send([item])
+            self._take(self._copy.documents(uid))
         except Exception as error:
             logger.warning("run %s cannot be read again yet: %s", uid, error)
             self._try_later(run)

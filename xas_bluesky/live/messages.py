@@ -15,7 +15,7 @@ KINDS = {b"d": np.float64, b"?": np.bool_}
 
 
 def pack(message: Any) -> bytes:
-    """Pack plain data; arrays and numbers of numpy become lists and numbers."""
+    """Pack plain data; arrays and numbers of numpy become lists and numbers, what is not plain its text."""
     return msgpack.Packer(default=_plain).pack(message)
 
 

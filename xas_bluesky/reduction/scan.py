@@ -26,6 +26,7 @@ FAR_E0 = 15.0
 """An e0 farther (eV) from the tabulated edge is said: a mono to be calibrated, or another edge."""
 FAR_FOIL = 30.0
 """A reference whose e0 lies farther (eV) from the sample's edge is of another element."""
+WIDEST_CELL = 1 * SAME_ENERGY
 TURNS = 0.01
 """A step back of less than this share of the usual step is the encoder's noise."""
 
@@ -120,8 +121,10 @@ def _by_energy(measured: Absorption) -> Absorption:
     if not _turns(measured.energy):
         return measured
     energy, mu, variance = distinct_points(measured)
-    cells = np.floor((energy - energy[0]) / SAME_ENERGY)
-    starts = np.flatnonzero(np.diff(cells, prepend=-1.0))
+    apart = np.diff(energy, prepend=-np.inf) >= SAME_ENERGY
+    chain = np.flatnonzero(apart)[np.cumsum(apart) - 1]
+    cells = np.floor((energy - energy[chain]) / WIDEST_CELL)  # counted from a gap, so that none runs through one energy
+    starts = np.flatnonzero(apart | (np.diff(cells, prepend=0.0) != 0))
     weight = 1 / variance
     total = np.add.reduceat(weight, starts)
     return Absorption(
