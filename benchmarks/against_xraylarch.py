@@ -2,13 +2,14 @@
 
 Every .xdi and .csv file below FOLDER is reduced by both from the file on: here with all that a live scan goes through
 (flags, glitches left out), there by `read_xdi` or `read_ascii`, the same signal and `pre_edge` with its defaults. A file where
-they differ is an exception; so that its reason is known, xraylarch is also given only the points that were not left out here.
+they differ is an exception; to find its reason, xraylarch is then given the very points that were normalized here.
 """
 
 import json
 import sys
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,28 +21,31 @@ from larch.xafs import pre_edge, sort_xafs
 from xas_bluesky.errors import XASError
 from xas_bluesky.files import read_spectrum
 from xas_bluesky.reduction import reduce_scan
-from xas_bluesky.spectra import Absorption, ReducedScan
+from xas_bluesky.reduction.calibration import distinct_points
+from xas_bluesky.spectra import Array, ReducedScan
 
 E0_LIMIT = 0.1
 STEP_LIMIT = 0.01
 RATIOS = {
-    "transmission": [("i0", "itrans"), ("i0", "i1")],
+    "transmission": [("i0", "itrans"), ("i0", "i1"), ("i0", "it")],
     "fluorescence": [("ifluor", "i0"), ("fluor", "i0"), ("if", "i0")],
-    "electron_yield": [("iyield", "i0"), ("iey", "i0")],
+    "electron_yield": [("iyield", "i0"), ("iey", "i0"), ("tey", "i0")],
 }
 """What xraylarch's users divide by what."""
+MADE_TO_INCREASE = 0.0005
+"""eV by which xraylarch moves repeated energies apart."""
+HIGHEST_KEV = 200.0
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Hold one file: what xraylarch found less what was found here (eV; share of the step), or why there is none."""
+    """Hold one file: what xraylarch found less what was found here (eV; share of the step), and why they do not agree."""
 
     path: str
     seconds: float = np.nan
     larch_seconds: float = np.nan
     e0: float = np.nan
     edge_step: float = np.nan
-    signal: str = ""
     reason: str = ""
 
     @property
@@ -57,39 +61,41 @@ class Compared:
 
 def compare(path: Path) -> Compared:
     """Reduce one file by both."""
-    try:
-        start = time.perf_counter()
-        scan = reduce_scan(read_spectrum(path))
-        seconds = time.perf_counter() - start
-    except XASError as error:
-        return Compared(str(path), reason=f"refused here: {error}")
-    signal = scan.absorption.signal
-    if scan.normalized is None:
-        return Compared(str(path), seconds, signal=signal, reason=f"not normalized here: {scan.unknown['norm']}")
     start = time.perf_counter()
     try:
-        larch = reduced_by_larch(path, signal)
+        scan = reduce_scan(read_spectrum(path))
+    except XASError as error:
+        return Compared(str(path), reason=f"refused here: {error}")
+    seconds = time.perf_counter() - start
+    start = time.perf_counter()
+    try:
+        larch = reduced_by_larch(path, scan.absorption.signal)
     except Exception as error:  # xraylarch has no errors of its own
-        return Compared(str(path), seconds, signal=signal, reason=f"xraylarch fails: {type(error).__name__}: {error}")
+        return Compared(str(path), seconds, reason=f"xraylarch fails: {type(error).__name__}: {error}")
     larch_seconds = time.perf_counter() - start
-    e0, edge_step = larch.e0 - scan.normalized.e0, larch.edge_step / scan.normalized.edge_step - 1
-    found = Compared(str(path), seconds, larch_seconds, e0, edge_step, signal)
-    return found if found.agrees else Compared(**{**asdict(found), "reason": explain(scan)})
+    if scan.normalized is None:
+        there = f"xraylarch: e0 {larch.e0:.1f} eV, edge step {larch.edge_step:.3g}"
+        return Compared(str(path), seconds, larch_seconds, reason=f"refused here: {scan.unknown['norm']} ({there})")
+    e0, edge_step = differences(larch, scan)
+    found = Compared(str(path), seconds, larch_seconds, e0, edge_step)
+    return found if found.agrees else Compared(**asdict(found) | {"reason": "; ".join(reasons(scan))})
 
 
 def reduced_by_larch(path: Path, signal: str) -> Group:
     """Reduce a file as xraylarch's users do."""
     group = read_xdi(str(path)) if path.suffix == ".xdi" else read_ascii(str(path))
+    energy = getattr(group, "energy", group.data[0])
+    if energy.max() < HIGHEST_KEV:
+        energy = 1000 * energy
     for above, below in RATIOS.get(signal, []):
         if hasattr(group, above) and hasattr(group, below):
             ratio = getattr(group, above) / getattr(group, below)
-            return normalized_by_larch(group.energy, np.log(ratio) if signal == "transmission" else ratio)
-    label = next(name for name in group.array_labels if "mu" in name or "norm" in name)
-    energy = getattr(group, "energy", None)
-    return normalized_by_larch(group.data[0] if energy is None else energy, getattr(group, label))
+            return normalized_by_larch(energy, np.log(ratio) if signal == "transmission" else ratio)
+    label = next((name for name in group.array_labels if "mu" in name or "norm" in name), group.array_labels[1])
+    return normalized_by_larch(energy, getattr(group, label))
 
 
-def normalized_by_larch(energy: np.ndarray, mu: np.ndarray) -> Group:
+def normalized_by_larch(energy: Array, mu: Array) -> Group:
     """Normalize by xraylarch's defaults, sorted where needed as its users do."""
     group = Group(energy=np.array(energy), mu=np.array(mu))
     if np.diff(group.energy).min() <= 0:
@@ -98,15 +104,24 @@ def normalized_by_larch(energy: np.ndarray, mu: np.ndarray) -> Group:
     return group
 
 
-def explain(scan: ReducedScan) -> str:
+def differences(larch: Group, scan: ReducedScan) -> tuple[float, float]:
+    """Return the differences of e0 (eV) and of the edge step (its share); nan where there is none."""
+    ours = scan.normalized
+    return (larch.e0 - ours.e0, larch.edge_step / ours.edge_step - 1) if ours else (np.nan, np.nan)
+
+
+def reasons(scan: ReducedScan) -> Iterator[str]:
     """Say why the two differ."""
-    absorption: Absorption = scan.absorption
-    left_out = ", ".join(f"{reason}: {mask.sum()}" for reason, mask in absorption.flags.items() if (mask & ~absorption.usable).any())
-    if not left_out:
-        return "differs on the same points"
-    larch = normalized_by_larch(absorption.energy[absorption.usable], absorption.mu[absorption.usable])
-    same = Compared("", e0=larch.e0 - scan.normalized.e0, edge_step=larch.edge_step / scan.normalized.edge_step - 1)
-    return f"points left out here ({left_out})" + ("" if same.agrees else ", and differs on the others, too")
+    absorption = scan.absorption
+    for reason, mask in absorption.flags.items():
+        if left_out := (mask & ~absorption.usable).sum():
+            yield f"points left out here ({reason}: {left_out})"
+    energy, mu, _ = distinct_points(absorption)
+    if len(energy) < absorption.usable.sum():
+        yield f"repeated energies averaged here, moved {MADE_TO_INCREASE} eV apart by xraylarch"
+    e0, edge_step = differences(normalized_by_larch(energy, mu), scan)
+    same = abs(e0) <= E0_LIMIT and abs(edge_step) <= STEP_LIMIT
+    yield "the same points give the same" if same else f"the same points differ by {e0:+.2f} eV, {edge_step:+.1%}"
 
 
 def main() -> None:
@@ -122,8 +137,8 @@ def main() -> None:
         "reduced by both": len(both),
         f"e0 within {E0_LIMIT:g} eV": sum(abs(one.e0) <= E0_LIMIT for one in both),
         f"edge step within {STEP_LIMIT:.0%}": sum(abs(one.edge_step) <= STEP_LIMIT for one in both),
-        "largest difference of e0 (eV)": max(abs(one.e0) for one in both),
-        "largest difference of the edge step": max(abs(one.edge_step) for one in both),
+        "largest difference of e0 (eV)": max((abs(one.e0) for one in both), default=np.nan),
+        "largest difference of the edge step": max((abs(one.edge_step) for one in both), default=np.nan),
         "ms per file here (median)": 1000 * float(np.median([one.seconds for one in both])),
         "ms per file of xraylarch (median)": 1000 * float(np.median([one.larch_seconds for one in both])),
     }
@@ -134,8 +149,8 @@ def main() -> None:
     for name, value in summary.items():
         print(f"{name:40s} {value:.3g}")
     for one in exceptions:
-        differences = f"e0 {one.e0:+.2f} eV, edge step {one.edge_step:+.1%}; " if one.both else ""
-        print(f"{Path(one.path).relative_to(folder)}: {differences}{one.reason}")
+        found_there = f"e0 {one.e0:+.2f} eV, edge step {one.edge_step:+.1%}: " if one.both else ""
+        print(f"{Path(one.path).relative_to(folder)}: {found_there}{one.reason}")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def test_every_number_comes_back(tmp_path: Path, measured: ReducedScan) -> None:
     assert path.name == "methionine_sulfone_S_K_0ab9d6a4.xdi"
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert_read_back(path, measured.spectrum)
-    assert read_spectrum(path).metadata == {"element": "S", "edge": "K", "sample": "methionine sulfone"}
+    assert read_spectrum(path).metadata == {"edge": "S K", "sample": "methionine sulfone"}
 
 
 @pytest.mark.parametrize("use_pyxdi", [True, False], ids=["larch", "the library of Athena"])

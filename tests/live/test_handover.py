@@ -13,7 +13,7 @@ from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
 from xas_bluesky.beamline_sim.settings import COUNTING
 from xas_bluesky.decision.scan_request import regions
 from xas_bluesky.documents import Collector
-from xas_bluesky.live import LiveReduction, handover
+from xas_bluesky.live import LiveReduction, worker_process
 from xas_bluesky.live.messages import pack_scan
 from xas_bluesky.plans import measure, xas_scan
 from xas_bluesky.reduction import reduce_scan
@@ -186,7 +186,7 @@ def test_what_does_not_fit_into_the_queue_is_read_again_and_the_scan_does_not_wa
 
 
 def test_a_worker_that_stalls_is_replaced(engine, beamline, documents, written, monkeypatch, caplog):
-    monkeypatch.setattr(handover, "STALLED", 1.0)
+    monkeypatch.setattr(worker_process, "STALLED", 4.0)
     with LiveReduction(copy=written) as live:
         engine.subscribe(live)
         wait_for(lambda: live.latest() is None and not live.waiting)
@@ -284,6 +284,9 @@ def test_documents_that_cannot_be_used_cost_nothing_else(engine, beamline, docum
         live("descriptor", {"uid": "bare", "run_start": "bare", "name": "primary", "data_keys": {"energy": 3}})
         live("stop", {"uid": "x", "run_start": "unknown", "exit_status": "success", "time": 0.0})
         live("start", {"uid": object(), "time": 0.0})
+        endless = {"uid": "endless"}
+        endless["more"] = endless
+        live("start", endless)
         (uid,) = engine(scan(beamline))
         assert same(live.wait(uid), offline(documents))
     assert "a descriptor document cannot be used" in capfd.readouterr().err

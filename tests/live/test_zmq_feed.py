@@ -158,7 +158,9 @@ def test_messages_are_those_of_blueskys_publisher():
 
 def test_scan_outlives_a_document_that_cannot_be_published(caplog):
     publisher = Publisher("127.0.0.1:1", None)
-    publisher("event", {"data": {"x": object()}})
+    endless = {}
+    endless["data"] = endless
+    publisher("event", endless)
     publisher("start", {"uid": "x"})
     publisher.close()
     assert "a event document could not be published" in caplog.text

@@ -45,6 +45,13 @@ def test_a_glitch_is_passed_over() -> None:
     assert abs(find_e0(energy, glitched) - find_e0(energy, mu)) < 0.1
 
 
+def test_a_noisy_end_is_not_taken_for_a_rise() -> None:
+    energy = np.arange(2440, 2520, 0.2)
+    for seed in range(200):
+        mu = 0.5 + np.arctan((energy - 2472.3) / 0.8) / np.pi + np.random.default_rng(seed).normal(0, 0.05, len(energy))
+        assert abs(find_e0(energy, mu) - 2472.3) < 1.5
+
+
 def test_what_holds_no_edge_is_refused() -> None:
     energy, mu = edge(200)
     for values in (np.ones(200), 3 - 0.01 * (energy - 2440), np.exp(-(energy - 2440) / 50)):

@@ -13,7 +13,7 @@ from xas_bluesky.spectra import Spectrum
 KEEP = 8
 """Runs held: the finished ones go first, oldest first."""
 STRANGERS = 1000
-"""Points held whose stream was not described yet."""
+"""Points held whose stream was not described yet, or whose run's start document did not come yet."""
 
 
 class Collector:
@@ -80,8 +80,8 @@ class Collector:
 
     def remarks(self, run_uid: str | None = None) -> tuple[str, ...]:
         """Say what could not be read of a run."""
-        external = self._find(run_uid).external
-        return tuple(external.problems.values()) if external else ()
+        run = self._find(run_uid)
+        return (*run.remarks.values(), *(run.external.problems.values() if run.external else ()))
 
     def _find(self, run_uid: str | None) -> Run:
         runs = list(self._runs.items())  # at once: the RunEngine's thread may be adding one
@@ -104,10 +104,14 @@ class Collector:
         run = self._run(doc["uid"])
         if not run.start:
             run.begin(doc)
+            early, run.early = run.early, []
+            for name, early_doc in early:
+                self._handlers[name](early_doc)
             run.stop = next((stop for stop in self._early_stops if stop["run_start"] == run.uid), run.stop)
 
     def _descriptor(self, doc: Document) -> None:
         run = self._run(doc["run_start"])
+        self._hold(run, "descriptor", doc)
         self._streams[doc["uid"]] = run, run.describe(doc)
         if any(about.get("external") is not None for about in doc["data_keys"].values()):
             run.external = run.external or ExternalValues()
@@ -121,6 +125,7 @@ class Collector:
             self._strangers.append(("event", doc))
             return
         run, stream = found
+        self._hold(run, "event", doc)
         if stream is not None:
             measured = stream.measured_at(doc.get("timestamps", {}), doc["time"])
             stream.take(doc["seq_num"], measured, doc["data"], run.settings)
@@ -133,6 +138,7 @@ class Collector:
             self._strangers.append(("event_page", doc))
             return
         run, stream = found
+        self._hold(run, "event_page", doc)
         if stream is not None:
             for row, (seq_num, time) in enumerate(zip(doc["seq_num"], doc["time"], strict=True)):
                 data, stamps = (
@@ -142,9 +148,17 @@ class Collector:
             if stream.external and run.external is not None:
                 run.external.take("event_page", doc)
 
+    @staticmethod
+    def _hold(run: Run, name: str, doc: Document) -> None:
+        if not run.start and (name == "descriptor" or len(run.early) < STRANGERS):
+            run.early.append((name, doc))
+
     def _external(self, name: str, doc: Document) -> None:
-        run = self._runs.get(self._parts.run_of(name, doc) or "")
-        if run is not None:
+        uid = self._parts.run_of(name, doc)
+        run = self._runs.get(uid or "")
+        if uid is None and "descriptor" in doc:
+            self._strangers.append((name, doc))
+        elif run is not None:
             run.external = run.external or ExternalValues()
             run.external.take(name, doc)
 

@@ -2,9 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from event_model import unpack_event_page
+from event_model.documents import EventPage
 
 from xas_bluesky.config import Fluorescence
 from xas_bluesky.documents.readings import to_columns
@@ -26,27 +28,39 @@ class ExternalValues:
     def __init__(self) -> None:
         self.problems: dict[str, str] = {}
         self._noted: list[tuple[str, Document]] = []
-        self._taken = 0
-        self._normalizer: Any = None
-        self._descriptors: dict[str, Document] = {}
-        self._resources: dict[str, Document] = {}
-        self._unread: list[Document] = []
-        self._rows: dict[tuple[str, str], dict[int, Array]] = defaultdict(dict)
+        self.read_again()
 
     def take(self, name: str, doc: Document) -> None:
         """Note a document of the run."""
         self._noted.append((name, doc))
+
+    def read_again(self) -> None:
+        """Forget what was read: it was by other settings."""
+        self._taken = 0
+        self._normalizer: Any = None
+        self._point = 0
+        """sequence number of the event that is being converted; 0 when it is none"""
+        self._descriptors: dict[str, Document] = {}
+        self._resources: dict[str, Document] = {}
+        self._datums: set[str] = set()
+        self._events: list[Document] = []
+        self._unread: list[Document] = []
+        self._rows: dict[tuple[str, str], dict[int, Array]] = defaultdict(dict)
 
     def read(self, channels: Mapping[tuple[str, str], str], fluorescence: Fluorescence) -> dict[tuple[str, str], Array]:
         """Return rows (n, 1 + k) of sequence number and columns for each (stream, data key) of `channels`.
 
         What cannot be read yet is tried again the next time; `problems` says why, by data key.
         """
+        self.problems = {}
         self._normalize()
         unread, self._unread = self._unread, []
-        self.problems = {}
         for datum in unread:
-            resource, descriptor = self._resources[datum["stream_resource"]], self._descriptors[datum["descriptor"]]
+            resource, descriptor = self._resources.get(datum["stream_resource"]), self._descriptors.get(datum["descriptor"])
+            if resource is None or descriptor is None:
+                self._unread.append(datum)
+                self.problems["files"] = "where some values lie was not received: the run was joined half way"
+                continue
             key = resource["data_key"]
             place = (descriptor["name"], key)
             if place not in channels:
@@ -62,12 +76,39 @@ class ExternalValues:
         from bluesky_tiled_plugins.writing.tiled_writer import RunNormalizer  # 2 s: only where it is needed
 
         if self._normalizer is None:
-            self._normalizer = RunNormalizer()
+            self._normalizer = RunNormalizer(patches={"datum": _with_row})
             self._normalizer.subscribe(self._keep)
         noted = self._noted[self._taken :]
         self._taken += len(noted)
         for name, doc in noted:
+            if name == "event":
+                self._events.append(doc)
+            elif name == "event_page":
+                self._events.extend(unpack_event_page(cast(EventPage, doc)))
+            else:
+                self._convert(name, doc)
+                if name.startswith("datum"):
+                    named = doc["datum_id"]
+                    self._datums.update([named] if isinstance(named, str) else named)
+        waiting, self._events = self._events, []
+        for doc in waiting:  # last: an event may come before what it points to
+            if self._points_to(doc) <= self._datums:
+                self._point = doc["seq_num"]
+                self._convert("event", doc)
+                self._point = 0
+            else:
+                self._events.append(doc)
+
+    def _points_to(self, event: Document) -> set[str]:
+        data_keys = self._descriptors[event["descriptor"]]["data_keys"]
+        outside = (key for key, about in data_keys.items() if "external" in about)
+        return {event["data"][key] for key in outside if isinstance(event["data"].get(key), str)}
+
+    def _convert(self, name: str, doc: Document) -> None:
+        try:
             getattr(self._normalizer, name)(doc)
+        except Exception as error:  # whatever it makes of a document that is not as it should be
+            self.problems[name] = f"a {name} document cannot be used ({type(error).__name__}: {error})"
 
     def _keep(self, name: str, doc: Document) -> None:
         if name == "descriptor":
@@ -75,7 +116,17 @@ class ExternalValues:
         elif name == "stream_resource":
             self._resources[doc["uid"]] = doc
         elif name == "stream_datum":
-            self._unread.append(doc)
+            of_event = {"seq_nums": {"start": self._point, "stop": self._point + 1}} if self._point else {}
+            self._unread.append({**doc, **of_event})
+
+
+def _with_row(datum: Any) -> Any:
+    """Say which row of its own file a datum is: the normalizer would count on from the files before."""
+    about = datum["datum_kwargs"]
+    if "frame" in about and "point_number" not in about:
+        row = about.pop("frame")
+        about["indices"] = {"start": row, "stop": row + 1}
+    return datum
 
 
 def _read(resource: Any, descriptor: Any, datum: Document, channel: str, fluorescence: Fluorescence) -> dict[int, Array]:

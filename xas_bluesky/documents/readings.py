@@ -18,15 +18,23 @@ def to_columns(values: Any, channel: str, fluorescence: Fluorescence) -> Array:
     """Turn the values of n points (n, …) into columns (n, k): k elements of a detector, or one.
 
     A value that is no number becomes NaN. Of fluorescence spectra, the bins of `fluorescence.roi` are added up; of energies,
-    as an encoder samples them within the integration, the mean is taken. Raises SpectrumError for spectra without a roi.
+    as an encoder samples them within the integration, the mean is taken. Raises SpectrumError for spectra without a roi
+    inside them.
     """
     array = _numbers(values)
+    if not array.size:
+        return np.full((len(array), 1), np.nan)
     array = array.reshape(len(array), *(length for length in array.shape[1:] if length != 1))
     if not channel.startswith(PER_ELEMENT):
         rest = array.reshape(len(array), -1)
         return (rest.mean(axis=1) if channel.startswith(MEAN) else rest.sum(axis=1))[:, None]
     if channel.startswith("fluorescence") and fluorescence.roi and array.ndim > 1:
         first, last = fluorescence.roi
+        if not first <= last < array.shape[-1]:
+            raise SpectrumError(
+                f"{channel} has {array.shape[-1]} bins, [fluorescence] roi = [{first}, {last}] is not among them; give the "
+                "line's first and last bin, counted from 0, or no roi for counts of the line"
+            )
         array = array[..., first : last + 1].sum(axis=-1)
     elif array.ndim > 2:
         raise SpectrumError(

@@ -1,14 +1,23 @@
 """One run: its streams, and the spectrum that they make."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from xas_bluesky.config import Settings
-from xas_bluesky.documents.channels import edge_of, find_channels, relevant_keys, settings_of, xas_metadata, xdi_metadata
+from xas_bluesky.config import Fluorescence, Settings
+from xas_bluesky.documents.channels import (
+    SIGNALS,
+    edge_of,
+    find_channels,
+    relevant_keys,
+    settings_of,
+    xas_metadata,
+    xdi_metadata,
+)
 from xas_bluesky.documents.external import ExternalValues
+from xas_bluesky.documents.joining import joined, named
 from xas_bluesky.documents.readings import count_columns, to_columns, to_number
 from xas_bluesky.documents.rows import Rows
 from xas_bluesky.documents.units import to_energy
@@ -47,20 +56,32 @@ class Stream:
             if width == 1 and not isinstance(value, list | tuple | np.ndarray):
                 row.append(to_number(value))
                 continue
-            columns = to_columns([value], channel, settings.fluorescence)[0]
-            row.extend(columns if len(columns) == width else [float("nan")] * width)
+            row.extend(_columns_of(value, channel, width, settings.fluorescence))
         self.rows.append(row)
+
+
+def _columns_of(value: Any, channel: str, width: int, fluorescence: Fluorescence) -> Sequence[float] | Array:
+    try:
+        columns = to_columns([value], channel, fluorescence)[0]
+    except SpectrumError:
+        columns = ()
+    return columns if len(columns) == width else [float("nan")] * width  # another shape than was described
 
 
 @dataclass(slots=True)
 class Run:
-    """Hold what was received of one run; `start` is empty while its start document was not."""
+    """Hold what was received of one run; `start` is empty while its start document was not.
+
+    `early`: the documents that came before it; `remarks`: what cannot be used of the run; `problem`: why nothing can.
+    """
 
     uid: str
     settings: Settings
     start: Document = field(default_factory=dict[str, Any])
     streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
     external: ExternalValues | None = None
+    early: list[tuple[str, Document]] = field(default_factory=list[tuple[str, Document]])
+    remarks: dict[str, str] = field(default_factory=dict[str, str])
     problem: str = ""
     stop: Document = field(default_factory=dict[str, Any])
     _found: dict[str, tuple[str, str]] | None = None
@@ -72,40 +93,44 @@ class Run:
         return bool(xas_metadata(self.start) or xdi_metadata(self.start) or self._channels())
 
     def begin(self, doc: Document) -> None:
-        """Take the start document; points that came before it, and were read by other settings, are to come again."""
+        """Take the start document; what came before it was read by other settings, and is to come again."""
         self.start = doc
         self._found = None
+        self.streams, self.remarks, self.problem = {}, {}, ""
         try:
-            settings = settings_of(doc, self.settings)
+            self.settings = settings_of(doc, self.settings)
         except InputError as error:
             self.problem = str(error)
-            return
-        if settings != self.settings:
-            self.settings = settings
-            self.streams = {}
+        if self.external is not None:
+            self.external.read_again()
 
     def describe(self, doc: Document) -> Stream | None:
         """Take a descriptor; return its stream, None if its points are of no use."""
-        name, data_keys = doc["name"], doc["data_keys"]
+        name, data_keys = doc["name"], dict(doc["data_keys"])
         if name == NEVER or self.problem:
             return None
         keys: dict[str, tuple[str, int]] = {}
         external: dict[str, str] = {}
-        try:
-            for key, channel in relevant_keys(self.start, data_keys, self.settings).items():
-                if data_keys[key].get("external") is not None:
-                    external[key] = channel
-                else:
-                    keys[key] = channel, count_columns(data_keys[key].get("shape") or (), channel, self.settings.fluorescence)
-        except InputError as error:
-            self.problem = f"stream {name}: {error}"
-            return None
+        for key, channel in relevant_keys(self.start, data_keys, self.settings).items():
+            about = data_keys[key]
+            if about.get("external") is not None:
+                external[key] = channel
+                continue
+            try:
+                keys[key] = channel, count_columns(about.get("shape") or (), channel, self.settings.fluorescence)
+            except SpectrumError as error:
+                self.remarks[key] = f"{key} is left out: {error}"
+                del data_keys[key]
         known = self.streams.get(name)
-        if known is None:
+        changed = known is not None and (known.keys, known.external) != (keys, external)
+        if known is None or (changed and not len(known.rows)):
             known = self.streams[name] = Stream(name, keys, external, data_keys)
             self._found = None
-        elif known.keys != keys and len(known.rows):
-            self.problem = f"stream {name}: its channels changed during the run, from {list(known.keys)} to {list(keys)}"
+        elif changed:
+            there, here = (", ".join([*stream[0], *stream[1]]) for stream in ((known.keys, known.external), (keys, external)))
+            self.remarks[name] = (
+                f"stream {name}: its channels changed during the run, from {there} to {here}; from there on it is left out"
+            )
             return None
         return known
 
@@ -117,16 +142,23 @@ class Run:
             raise SpectrumError("no points yet")
         channels = self._channels()
         if not channels:
-            find_channels(self.start, self._data_keys(), self.settings)  # says what is missing
+            self._say_what_is_missing()
         tables = self._tables(channels)
-        columns, seq_num = _joined(tables, channels)
-        if not len(seq_num):
+        columns, seq_num = joined(tables, channels)
+        if not len(seq_num) or not any(channel.startswith(SIGNALS) for channel in columns):
             why = "; ".join(self.external.problems.values()) if self.external else ""
             raise SpectrumError("no points yet" + (f": {why}" if why else ""))
         for channel in ("energy", "energy_setpoint"):
-            if channel in channels:
-                columns[f"{channel}_1"] = self._to_energy(columns[f"{channel}_1"], channels[channel])
-        return Spectrum(columns.pop("energy_1"), _named(columns), self._metadata(seq_num, channels))
+            if channel in columns:
+                columns[channel] = self._to_energy(columns[channel], channels[channel], channels["energy"])
+        energy = columns.pop("energy")
+        return Spectrum(energy[:, 0], named(columns), self._metadata(seq_num, channels))
+
+    def _say_what_is_missing(self) -> None:
+        try:
+            find_channels(self.start, self._data_keys(), self.settings)
+        except SpectrumError as error:
+            raise SpectrumError("; ".join([str(error), *self.remarks.values()])) from error
 
     def _channels(self) -> dict[str, tuple[str, str]]:
         """Map channel -> stream and data key: all of one stream where one has enough, else of several."""
@@ -143,8 +175,15 @@ class Run:
                 found = find_channels(self.start, data_keys, self.settings)
             except SpectrumError:
                 continue
+            if group is not streams and not self._has_mode(found):
+                continue
             return {channel: (where[key], key) for channel, key in found.items()}
         return {}
+
+    def _has_mode(self, found: Mapping[str, str]) -> bool:
+        """Say whether the channels hold the signal that is asked for: it may be in another stream than others."""
+        counter = "itrans" if self.settings.mode == "transmission" else self.settings.mode
+        return counter == "auto" or any(channel.startswith(counter) for channel in found)
 
     def _data_keys(self) -> dict[str, Any]:
         return {key: about for stream in self.streams.values() for key, about in stream.data_keys.items()}
@@ -166,10 +205,11 @@ class Run:
                 tables[place] = np.insert(rows, 1, np.nan, axis=1)
         return tables
 
-    def _to_energy(self, values: Array, place: tuple[str, str]) -> Array:
-        stream, key = place
+    def _to_energy(self, values: Array, place: tuple[str, str], readback: tuple[str, str]) -> Array:
+        units = next(
+            (said for stream, key in (place, readback) if (said := self.streams[stream].data_keys[key].get("units"))), None
+        )
         spacing = to_number(xdi_metadata(self.start).get("Mono.d_spacing", self.start.get("d_spacing")))
-        units = self.streams[stream].data_keys[key].get("units")
         return to_energy(values, self.settings.energy, units, spacing if spacing > 0 else None)
 
     def _metadata(self, seq_num: Array, channels: Mapping[str, tuple[str, str]]) -> dict[str, object]:
@@ -187,62 +227,3 @@ class Run:
             "xdi": xdi or None,
         }
         return {name: value for name, value in said.items() if value is not None}
-
-
-def _joined(
-    tables: Mapping[tuple[str, str], Array], channels: Mapping[str, tuple[str, str]]
-) -> tuple[dict[str, Array], Array]:
-    """Bring the channels onto the points of i0: columns by channel and element, and their sequence numbers."""
-    if channels["i0"] not in tables or channels["energy"] not in tables:
-        return {}, np.empty(0)
-    points = tables[channels["i0"]]
-    exposure = tables[channels["dwell"]][:, 2] if channels.get("dwell") in tables else None
-    columns: dict[str, Array] = {}
-    whole = np.ones(len(points), dtype=bool)
-    for channel, place in channels.items():
-        if place not in tables:
-            continue
-        table = tables[place]
-        timed = bool(np.isfinite(table[:, 1]).all() and np.isfinite(points[:, 1]).all())
-        by_time = timed and place[0] != channels["i0"][0] and len(table) != len(points)
-        found = _at_times(table, points, exposure) if by_time else _at_points(table, points[:, 0])
-        whole &= ~np.isnan(found).all(axis=1) if by_time else np.isin(points[:, 0], table[:, 0])
-        columns.update({f"{channel}_{number}": column for number, column in enumerate(found.T, 1)})
-    return {name: column[whole] for name, column in columns.items()}, points[whole, 0]
-
-
-def _at_points(table: Array, seq_num: Array) -> Array:
-    """Pick the rows of `table` by sequence number; NaN where it has none."""
-    at = np.searchsorted(table[:, 0], seq_num).clip(max=len(table) - 1)
-    return np.where((table[at, 0] == seq_num)[:, None], table[at, 2:], np.nan)
-
-
-def _at_times(table: Array, points: Array, exposure: Array | None) -> Array:
-    """Average what another stream recorded while each point was exposed; between its records, interpolate.
-
-    A point's time is that of its end. NaN beyond the first and the last record.
-    """
-    time = points[:, 1]
-    if exposure is None or len(exposure) != len(time):
-        exposure = np.diff(time)
-        exposure = np.concatenate([exposure[:1], exposure]) if len(exposure) else np.zeros(len(time))
-    begin = time - exposure
-    order = np.argsort(table[:, 1], kind="stable")
-    recorded, values = table[order, 1], table[order, 2:]
-    first, last = np.searchsorted(recorded, begin, side="right"), np.searchsorted(recorded, time, side="right")
-    sums = np.vstack([np.zeros(values.shape[1]), np.cumsum(values, axis=0)])
-    within = (sums[last] - sums[first]) / np.maximum(last - first, 1)[:, None]
-    middle = (begin + time) / 2
-    between = np.column_stack([np.interp(middle, recorded, column, left=np.nan, right=np.nan) for column in values.T])
-    return np.where((last > first)[:, None], within, between)
-
-
-def _named(columns: Mapping[str, Array]) -> dict[str, Array]:
-    """Name a channel of one column by the channel alone."""
-    first = {name.removesuffix("_1") for name in columns if name.endswith("_1")}
-    alone = {channel for channel in first if f"{channel}_2" not in columns}
-    named: dict[str, Array] = {}
-    for name, column in columns.items():
-        channel = name.removesuffix("_1")
-        named[channel if name.endswith("_1") and channel in alone else name] = column
-    return named

@@ -3,8 +3,6 @@
 import re
 from pathlib import Path
 
-import numpy as np
-
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.files.table import Table, read_table
 from xas_bluesky.files.xdi_fields import NAMESPACE
@@ -19,36 +17,32 @@ HIGHEST_KEV = 200.0
 """Energies without a unit that stay below this may be keV."""
 UNITS = {"ev": 1.0, "kev": 1000.0}
 CHANNELS = {
-    "i0": "i0",
-    "itrans": "itrans",
-    "it": "itrans",
-    "irefer": "irefer",
-    "ir": "irefer",
-    "ifluor": "fluorescence",
-    "if": "fluorescence",
-    "fluorescence": "fluorescence",
-    "iyield": "electron_yield",
-    "iey": "electron_yield",
-    "electron_yield": "electron_yield",
-    "dwell": "dwell",
-    "counttime": "dwell",
-    "measurement_time": "dwell",
+    **dict.fromkeys(("i0", "io"), "i0"),
+    **dict.fromkeys(("itrans", "it", "i1"), "itrans"),
+    **dict.fromkeys(("irefer", "ir", "iref", "i2"), "irefer"),
+    **dict.fromkeys(("ifluor", "if", "fluorescence", "fluor", "fluo", "ifl", "ff", "lytle", "pips"), "fluorescence"),
+    **dict.fromkeys(("iyield", "iey", "iy", "electron_yield", "tey"), "electron_yield"),
+    **dict.fromkeys(("dwell", "counttime", "count_time", "dwell_time", "integration_time", "measurement_time"), "dwell"),
     "energy_setpoint": "energy_setpoint",
 }
+"""What the columns are called by XDI, xraylarch, Athena and the beamlines whose files these read."""
+MU = re.compile(r"x?mu|norm|lni0i[t1]$|ffi0$|absor|intensity$")
+NOT_MU = re.compile(r"ref(er|erence)?$")
+SET_NOT_READ = re.compile(r"set|request|edge|relative")
 ELEMENTS = {"ifluor": "fluorescence", "fluorescence": "fluorescence", "icr": "icr", "ocr": "ocr"}
 """Columns of a detector of several elements: ifluor_1, ifluor_2, …"""
 SIGNALS = ("itrans", "fluorescence", "electron_yield")
-METADATA = {"element": "element.symbol", "edge": "element.edge", "sample": "sample.name"}
 
 
 def read_spectrum(path: str | Path) -> Spectrum:
     """Read a measured spectrum from an XDI, csv or column file.
 
     Columns are named by XDI fields (`# Column.2: i0`) or by a header line (`energy_eV,mu_raw`, with or without #); two
-    columns without names are energy and mu. Energies, eV or keV, increase; a scan measured downwards is turned round.
-    The raw channels are taken where the file has them, else mu. Metadata: element, edge, sample, where they are given.
-    A file by `write_xdi` is read as it was measured, in time order. Raises SpectrumError, naming file and line. Source:
-    XAFS Data Interchange (doi:10.1088/1742-6596/712/1/012148).
+    columns without names are energy and mu. Energies are in eV or keV; a scan measured downwards is turned round, and
+    apart from that the points stay in the order of the file, repeated energies too. The raw channels are taken where the
+    file has them, else mu. Metadata: edge ("Cu K") and sample, where they are given. A file by `write_xdi` is read as it
+    was measured, in time order. Raises SpectrumError, naming file and line. Source: XAFS Data Interchange
+    (doi:10.1088/1742-6596/712/1/012148).
     """
     table = read_table(Path(path))
     if table.fields.get(f"{NAMESPACE}.order", "").startswith("time"):
@@ -57,7 +51,7 @@ def read_spectrum(path: str | Path) -> Spectrum:
     channels = _find_channels(table)
     if len(energy) < MIN_POINTS:
         raise SpectrumError(f"{path}: {len(energy)} points, at least {MIN_POINTS} are needed; measure more")
-    order = _increasing(table, energy)
+    order = slice(None, None, -1) if energy[-1] < energy[0] else slice(None)
     return Spectrum(
         energy[order],
         {name: table.read(position)[order] for name, position in channels.items()},
@@ -81,7 +75,9 @@ def _read_scan(table: Table) -> Spectrum:
 
 
 def _metadata(table: Table) -> dict[str, object]:
-    return {name: table.fields[field] for name, field in METADATA.items() if table.fields.get(field)}
+    absorber, level, sample = (table.fields.get(name) for name in ("element.symbol", "element.edge", "sample.name"))
+    said = {"edge": f"{absorber} {level}" if absorber and level else None, "sample": sample}
+    return {name: value for name, value in said.items() if value}
 
 
 def _channel(label: str) -> str | None:
@@ -91,7 +87,8 @@ def _channel(label: str) -> str | None:
 
 
 def _read_energy(table: Table) -> Array:
-    position = table.find("energy")
+    named = (at for at, column in enumerate(table.columns) if "energy" in column.name and not SET_NOT_READ.search(column.name))
+    position = next(named, None) if table.find("energy") is None else table.find("energy")
     if position is None and table.find("angle") is not None:
         raise SpectrumError(f"{table.path}: the mono's angle is given instead of the energy; add a column energy in eV")
     if position is None:
@@ -118,27 +115,13 @@ def _find_channels(table: Table) -> dict[str, int]:
     for position, column in enumerate(table.columns):
         if channel := _channel(column.name):
             found.setdefault(channel, position)
-        elif re.match(r"x?mu|norm", column.name) and not column.name.endswith("refer"):
+        elif MU.match(column.name) and not NOT_MU.search(column.name):
             found.setdefault("mu", position)
     if "i0" in found and any(name.startswith(SIGNALS) for name in found):
         return {name: position for name, position in found.items() if name != "mu"}
     if "mu" in found:
         return {name: position for name, position in found.items() if name in {"mu", "dwell"}}
     raise SpectrumError(f"{table.path}: no absorption among the columns {_names(table)}; give i0 with itrans or ifluor, or mu")
-
-
-def _increasing(table: Table, energy: Array) -> slice:
-    """Give the order in which energies increase; raise SpectrumError when neither this way nor the other does it."""
-    order = slice(None, None, -1) if energy[-1] < energy[0] else slice(None)
-    steps = np.diff(energy) * (order.step or 1)
-    if (steps > 0).all():
-        return order
-    row = int(np.argmax(steps <= 0)) + 1
-    problem = "repeats that of" if steps[row - 1] == 0 else "turns back from"
-    raise SpectrumError(
-        f"{table.path}:{table.lines[row]}: the energy {energy[row]:g} eV {problem} line {table.lines[row - 1]} "
-        f"({energy[row - 1]:g} eV); sort the file by energy and merge repeated points"
-    )
 
 
 def _names(table: Table) -> str:

@@ -91,7 +91,7 @@ def _name_columns(path: Path, fields: dict[str, str], header: list[str], comment
     for labels in (header, comment):
         columns = tuple(map(_parse_label, labels))
         # a comment of as many words need not be a header
-        if len(labels) == width and (labels is header or columns[0].name in {"energy", "angle"}):
+        if len(labels) == width and (labels is header or re.search("energy|angle", columns[0].name)):
             return columns
     if width == 2:
         return Column("energy"), Column("mu")

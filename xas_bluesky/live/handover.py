@@ -27,16 +27,14 @@ KEEP = 8
 """Reduced scans held."""
 REMEMBERED = 1000
 """Finished runs remembered, so that none is finished twice."""
-STALLED = 30.0
-"""Seconds of silence after which a worker that has documents to work on is ended, and another started."""
 DEATHS = 3
 """Workers that may die before one finishes a run; after that, the open runs are given up."""
 AGAIN = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each attempt to read again what a run lacks: the writer may be behind."""
 LOOK = 0.05
 """Seconds between looks at what is to be done beside feeding."""
-GATHER = 0.002
-"""Seconds for which documents are gathered: to wake for each would take time from the RunEngine's thread."""
+GATHER, LONGEST_GATHER = 0.002, 0.02
+"""Seconds for which documents are gathered, the longer the faster they come: to wake for each takes time from the scan."""
 
 
 class Copy(Protocol):
@@ -91,7 +89,7 @@ class LiveReduction:
         self._copy, self._show, self._finished = copy, show, tuple(finished)
         self._queue: SimpleQueue[tuple[str, Document]] = SimpleQueue()
         self._most_waiting = waiting
-        self._queued = self._gathered = 0
+        self._queued = self._gathered = self._last_batch = 0
         self._lost: deque[tuple[str, Document]] = deque(maxlen=waiting)
         self._parts = RunsByPart()
         self._runs: dict[str, _Followed] = {}
@@ -152,8 +150,9 @@ class LiveReduction:
         while self._busy() and time.monotonic() < deadline:
             time.sleep(LOOK)
         self._closing = True
-        self._worker.kill()  # a feeder that is stuck in a write comes free
+        self._worker.kill()
         self._feeder.join()
+        self._worker.close()
         self._calls.shutdown()
 
     def _busy(self) -> bool:
@@ -163,12 +162,14 @@ class LiveReduction:
     # From here on, on the feeder.
 
     def _feed(self) -> None:
+        looked = 0.0
         while not self._closing:
             items = self._gather()
             self._take(items)
             self._gathered += len(items)
-            if len(items) < self._most_waiting:
+            if time.monotonic() - looked > LOOK and len(items) < self._most_waiting:
                 self._look_after()
+                looked = time.monotonic()
 
     def _take(self, items: Iterable[tuple[str, Document]]) -> None:
         fit: list[tuple[str, Document]] = []
@@ -185,12 +186,13 @@ class LiveReduction:
             items = [self._queue.get(timeout=LOOK)]
         except Empty:
             return []
-        time.sleep(GATHER)
+        time.sleep(min(GATHER * max(self._last_batch, 1), LONGEST_GATHER))
         while len(items) < self._most_waiting:
             try:
                 items.append(self._queue.get_nowait())
             except Empty:
                 break
+        self._last_batch = len(items)
         return items
 
     def _look_after(self) -> None:
@@ -215,7 +217,7 @@ class LiveReduction:
 
     def _look_after_worker(self) -> None:
         worker = self._worker
-        if worker.alive and worker.sent > worker.handled and worker.silent_for > STALLED:
+        if worker.alive and worker.stalled:
             logger.error("the live reduction has stalled; its worker is ended")
             worker.kill()
         if worker.alive or self._closing:
@@ -227,7 +229,7 @@ class LiveReduction:
             logger.error("the live reduction died %d times; not reduced: run %s", DEATHS + 1, ", ".join(given_up) or "(none)")
         else:
             logger.warning("the worker of the live reduction died; another is started, and catches up")
-        worker.kill()
+        worker.close()
         self._worker = WorkerProcess(self._settings, self._hear)
         for run in self._runs.values():
             self._worker.send(run.head)

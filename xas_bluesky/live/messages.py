@@ -1,5 +1,6 @@
 """Documents and reduced scans as msgpack: plain data, so that reading a message never runs code from it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -49,8 +50,10 @@ def _absorption(found: dict[str, Any]) -> Absorption:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, set | frozenset):
-        return list(value)
+        return list(value)  # pyright: ignore[reportUnknownVariableType]
     return str(value)
 
 

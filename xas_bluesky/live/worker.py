@@ -19,6 +19,8 @@ from xas_bluesky.spectra import ReducedScan
 EVERY = 0.2
 """Seconds between two whole scans of one run: a plot needs no more."""
 CHUNK = 2**16
+NICE = 5
+"""The scan goes first where processors are few."""
 
 
 class Worker:
@@ -79,6 +81,7 @@ class Worker:
 
 def main() -> None:
     """Work until the standard input ends."""
+    os.nice(NICE)
     source, sink = sys.stdin.fileno(), sys.stdout.fileno()
     messages, worker = unpacker(), None
     while True:

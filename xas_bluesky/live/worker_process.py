@@ -1,6 +1,8 @@
 """The worker as its parent sees it: documents in, messages out, and whether it lives."""
 
+import logging
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -12,7 +14,11 @@ from typing import Any
 from xas_bluesky.config import Settings
 from xas_bluesky.live.messages import pack, unpacker
 
+logger = logging.getLogger(__name__)
+
 CHUNK = 2**16
+STALLED = 30.0
+"""Seconds of silence, with documents to work on, after which a worker is taken to be stuck."""
 
 
 class WorkerProcess:
@@ -45,19 +51,29 @@ class WorkerProcess:
         return self._process.poll() is None
 
     @property
-    def silent_for(self) -> float:
-        """Return the seconds since its last message."""
-        return time.monotonic() - self._heard_at
+    def stalled(self) -> bool:
+        """Say whether it has documents to work on, and has been silent for long."""
+        return self.sent > self.handled and time.monotonic() - self._heard_at > STALLED
 
     def send(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Send documents; a worker that has died takes none."""
-        self.sent += len(items)
-        self._write(b"".join(map(pack, items)))
+        packed: list[bytes] = []
+        for name, doc in items:
+            try:
+                packed.append(pack([name, doc]))
+            except ValueError as error:
+                logger.warning("a %s document cannot be sent to the live reduction: %s", name, error)
+        self.sent += len(packed)
+        self._write(b"".join(packed))
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it does; a write to it comes free."""
         self._process.kill()
         self._process.wait()
+
+    def close(self) -> None:
+        """End it, and let its pipes go."""
+        self.kill()
         self._listener.join()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
@@ -65,10 +81,12 @@ class WorkerProcess:
 
     def _write(self, packed: bytes) -> None:
         assert self._process.stdin is not None  # noqa: S101
-        left = memoryview(packed)
+        pipe, left = self._process.stdin.fileno(), memoryview(packed)
         with suppress(OSError):  # it has died: see alive
             while left:
-                left = left[os.write(self._process.stdin.fileno(), left) :]
+                if not select.select([], [pipe], [], STALLED)[1]:
+                    self._process.kill()
+                left = left[os.write(pipe, left[: select.PIPE_BUF]) :]
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101

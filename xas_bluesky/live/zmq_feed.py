@@ -15,13 +15,13 @@ from threading import Event
 from typing import Any
 
 import msgpack
-import numpy as np
 import zmq
 import zmq.auth
 from event_model import DocumentNames
 from zmq.utils.monitor import recv_monitor_message
 
 from xas_bluesky.errors import SettingsError
+from xas_bluesky.live.messages import pack
 
 LARGEST = 64 * 2**20
 """Bytes of a message."""
@@ -108,7 +108,7 @@ class Publisher:
 
 def encode(name: str, doc: Mapping[str, Any]) -> bytes:
     """Write a document as a message of Bluesky's publisher, with msgpack; arrays become lists."""
-    return b" ".join([b"", name.encode(), msgpack.Packer(default=_plain).pack(dict(doc))])
+    return b" ".join([b"", name.encode(), pack(dict(doc))])
 
 
 def decode(message: bytes) -> tuple[str, dict[str, Any]]:
@@ -210,14 +210,6 @@ def _load_keys(folder: Path) -> tuple[bytes, bytes, bytes]:
     if secret is None:
         raise SettingsError(f"keys {secrets[0]}: holds no secret key; {how}")
     return public, secret, server
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return dict(value)  # pyright: ignore[reportUnknownVariableType]
-    raise TypeError(f"{type(value).__name__} is no value of a document")
 
 
 def _refuse(code: int, _: bytes) -> object:

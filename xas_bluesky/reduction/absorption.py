@@ -7,7 +7,16 @@ import numpy as np
 
 from xas_bluesky.config import Counter, Mode, Settings
 from xas_bluesky.errors import SpectrumError
-from xas_bluesky.reduction.counters import NOT_A_NUMBER, NOT_POSITIVE, Counts, Mask, dwell_of, has_counter, read_counter
+from xas_bluesky.reduction.counters import (
+    NOT_A_NUMBER,
+    NOT_POSITIVE,
+    Counts,
+    Mask,
+    dwell_of,
+    has_counter,
+    is_reading,
+    read_counter,
+)
 from xas_bluesky.reduction.noise import estimate_noise
 from xas_bluesky.spectra import Absorption, Array, Spectrum
 
@@ -25,6 +34,8 @@ NO_ENERGY = "no energy"
 BEAM_LOST = "beam lost"
 NOT_MOVING = "energy not moving"
 GLITCH_WINDOW = "glitch window"
+LOWEST, HIGHEST = 20.0, 200_000.0
+"""eV: a readback beyond is an encoder's dropout."""
 LOST_SHARE = 0.01
 """Below this share of the scan's high rate (its 90th percentile) i0 counts as lost: what is left is dark counts."""
 MOVED = 0.01
@@ -47,13 +58,13 @@ def absorption(spectrum: Spectrum, signal: Signal = "auto", settings: Settings |
     chosen = choose_signal(spectrum, signal, settings.mode)
     if chosen == "mu":
         mu, counted, remarks = spectrum.channels["mu"], None, ()
-        flags = {NOT_A_NUMBER: ~np.isfinite(mu)}
+        flags = {NOT_A_NUMBER: ~is_reading(mu)}
     else:
         first, second = (read_counter(spectrum, counter, settings) for counter in COUNTERS[chosen])
         flags = {reason: first.bad[reason] | second.bad[reason] for reason in first.bad}
         remarks = first.remarks + second.remarks
         mu, counted = _combine(chosen, first, second, flags[NOT_A_NUMBER] | flags[NOT_POSITIVE])
-        flags[BEAM_LOST] = ~_has_beam(spectrum, first) & ~flags[NOT_POSITIVE] & ~flags[NOT_A_NUMBER]
+        flags[BEAM_LOST] = ~_has_beam(spectrum, first, settings) & ~flags[NOT_POSITIVE] & ~flags[NOT_A_NUMBER]
     flags |= _energy_flags(spectrum, settings)
     usable = ~np.logical_or.reduce(list(flags.values()))
     variance, noise = np.full(len(spectrum), np.inf), "unknown"
@@ -62,7 +73,7 @@ def absorption(spectrum: Spectrum, signal: Signal = "auto", settings: Settings |
     elif usable.any():
         variance[usable], noise = estimate_noise(spectrum.energy[usable], mu[usable], dwell_of(spectrum)[usable])
     raised = {reason: mask for reason, mask in flags.items() if mask.any()}
-    return Absorption(spectrum.energy, np.where(np.isfinite(mu), mu, 0.0), variance, chosen, noise, raised, remarks)
+    return Absorption(spectrum.energy, np.where(is_reading(mu), mu, 0.0), variance, chosen, noise, raised, remarks)
 
 
 def choose_signal(spectrum: Spectrum, signal: Signal, mode: Mode) -> str:
@@ -92,8 +103,9 @@ def _combine(chosen: str, first: Counts, second: Counts, bad: Mask) -> tuple[Arr
     return mu, relative if chosen in LOGARITHMIC else relative * mu**2
 
 
-def _has_beam(spectrum: Spectrum, otherwise: Counts) -> Mask:
-    rate = spectrum.channels.get("i0", otherwise.counts) / dwell_of(spectrum)
+def _has_beam(spectrum: Spectrum, otherwise: Counts, settings: Settings) -> Mask:
+    i0 = read_counter(spectrum, "i0", settings) if has_counter(spectrum, "i0") else otherwise
+    rate = i0.counts / dwell_of(spectrum)
     lit = rate[rate > 0]
     usual = np.quantile(lit, 0.9) if len(lit) else 0.0  # not the median: the beam may be lost for most of a scan
     return rate > LOST_SHARE * usual if len(lit) else np.zeros(len(rate), dtype=bool)
@@ -101,12 +113,13 @@ def _has_beam(spectrum: Spectrum, otherwise: Counts) -> Mask:
 
 def _energy_flags(spectrum: Spectrum, settings: Settings) -> Mapping[str, Mask]:
     energy = spectrum.energy
-    flags = {NO_ENERGY: ~np.isfinite(energy), GLITCH_WINDOW: np.zeros(len(energy), dtype=bool)}
+    flags = {NO_ENERGY: ~((energy > LOWEST) & (energy < HIGHEST)), GLITCH_WINDOW: np.zeros(len(energy), dtype=bool)}
     for low, high in settings.glitches:
         flags[GLITCH_WINDOW] |= (energy >= low) & (energy <= high)
     setpoint = spectrum.channels.get("energy_setpoint")
     if setpoint is not None:
-        asked, moved = (np.abs(np.diff(values, prepend=np.nan)) for values in (setpoint, energy))
+        known = (np.where(np.isfinite(values), values, np.nan) for values in (setpoint, energy))
+        asked, moved = (np.abs(np.diff(values, prepend=np.nan)) for values in known)
         flags[NOT_MOVING] = (asked > MOVED) & (moved == 0)
     return flags
 

@@ -15,6 +15,10 @@ Mask = NDArray[np.bool_]
 NOT_A_NUMBER = "not a number"
 NOT_POSITIVE = "counts not positive"
 SATURATED = "saturated"
+NO_READING = 9e37
+"""SCPI instruments send 9.9e37 and more for a reading that is none."""
+LEAST = 1e-100
+"""What is less is zero to any counter."""
 TOO_DEAD = 0.9
 """An element that is dead for more than this share of the time cannot be corrected."""
 
@@ -32,9 +36,14 @@ class Counts:
     remarks: tuple[str, ...] = ()
 
 
+def is_reading(values: Array) -> Mask:
+    """Say which of `values` are numbers that something was measured as."""
+    return np.abs(values) < NO_READING
+
+
 def has_counter(spectrum: Spectrum, name: str) -> bool:
     """Say whether the spectrum holds the counter, or an element of it."""
-    return name in spectrum.channels or f"{name}_1" in spectrum.channels
+    return name in spectrum.channels or bool(_elements(spectrum, name))
 
 
 def dwell_of(spectrum: Spectrum) -> Array:
@@ -46,36 +55,38 @@ def dwell_of(spectrum: Spectrum) -> Array:
 def read_counter(spectrum: Spectrum, name: Counter, settings: Settings) -> Counts:
     """Correct the counter called `name` for dead time and dark counts, and add its elements up.
 
-    An element that never counts is left out, and said in the remarks. The variance of a counter of photons is their
-    number; of others, counts times counts per photon. Raises SpectrumError when no element counts.
+    An element that never counts while others do is left out, and said in the remarks. The variance of a counter of
+    photons is their number; of others, counts times counts per photon. Raises SpectrumError when it is not there.
     """
     dwell = dwell_of(spectrum)
-    elements = {name: ""} if name in spectrum.channels else _elements(spectrum, name)
-    silent = [element for element in elements if not (np.nan_to_num(spectrum.channels[element]) != 0).any()]
-    if len(silent) == len(elements) and len(elements) > 1:
-        silent = []
-    counting = [(element, suffix) for element, suffix in elements.items() if element not in silent]
+    elements = {name: "_1"} if name in spectrum.channels else _elements(spectrum, name)
+    if not elements:
+        raise SpectrumError(f"no counter {name} among the channels {', '.join(spectrum.channels) or '(none)'}")
+    read = {element: np.where(is_reading(spectrum.channels[element]), spectrum.channels[element], 0.0) for element in elements}
+    silent = [element for element, counts in read.items() if not counts.any()]
+    all_silent = len(silent) == len(elements)
     total, variance = np.zeros(len(spectrum)), np.zeros(len(spectrum))
     bad = {reason: np.zeros(len(spectrum), dtype=bool) for reason in (NOT_A_NUMBER, NOT_POSITIVE, SATURATED)}
-    for element, suffix in counting:
-        raw = spectrum.channels[element]
-        rate = np.nan_to_num(raw) / dwell
+    for element, suffix in elements.items():
+        raw, counts = spectrum.channels[element], read[element]
+        if element in silent and not all_silent:
+            continue
+        rate = counts / dwell
         live = _live_share(spectrum, suffix, rate, settings) if name == "fluorescence" else np.ones(len(spectrum))
-        bad[NOT_A_NUMBER] |= ~np.isfinite(raw) | ~np.isfinite(live)
+        bad[NOT_A_NUMBER] |= ~is_reading(raw) | ~np.isfinite(live)
         bad[SATURATED] |= (rate >= settings.saturation.get(name, np.inf)) | (live < 1 - TOO_DEAD)
         factor = 1 / np.clip(np.nan_to_num(live, nan=1.0), 1 - TOO_DEAD, None)
-        photons = np.maximum(np.nan_to_num(raw), 1.0)
-        total += np.nan_to_num(raw) * factor - settings.dark.get(name, 0.0) * dwell
+        photons = np.maximum(counts, 1.0)
+        total += counts * factor - settings.dark.get(name, 0.0) * dwell
         variance += factor**2 * photons * _counts_per_photon(name, settings)
-    bad[NOT_POSITIVE] = (total <= 0) & ~bad[NOT_A_NUMBER]
-    remarks = tuple(f"{element} never counts; it is left out" for element in silent)
+    bad[NOT_POSITIVE] = (total < LEAST) & ~bad[NOT_A_NUMBER]
+    said = "never counts" if all_silent else "never counts; it is left out"
+    remarks = tuple(f"{element} {said}" for element in silent if len(spectrum))
     return Counts(total, variance if name in settings.noise else None, bad, remarks)
 
 
 def _elements(spectrum: Spectrum, name: str) -> dict[str, str]:
     found = [channel for channel in spectrum.channels if channel.rpartition("_")[0] == name and channel[-1].isdigit()]
-    if not found:
-        raise SpectrumError(f"no counter {name} among the channels {', '.join(spectrum.channels) or '(none)'}")
     return {channel: channel.removeprefix(name) for channel in found}
 
 
@@ -83,7 +94,8 @@ def _live_share(spectrum: Spectrum, suffix: str, rate: Array, settings: Settings
     """Return the share (n,) of its time for which an element could count."""
     incoming, outgoing = (spectrum.channels.get(f"{kind}{suffix}") for kind in ("icr", "ocr"))
     if incoming is not None and outgoing is not None:
-        return np.divide(outgoing, incoming, out=np.ones(len(spectrum)), where=incoming > 0)
+        share = np.where(incoming == 0, 1.0, np.nan)
+        return np.divide(outgoing, incoming, out=share, where=np.isfinite(outgoing) & np.isfinite(incoming) & (incoming > 0))
     return 1 - rate * settings.fluorescence.dead_time
 
 

@@ -12,8 +12,10 @@ MIN_STEP = 0.0005
 """Two points closer than this (eV) are one energy measured twice."""
 MIN_ABOVE_EDGE = 10.0
 """A scan that ends closer to e0 (eV) ends in the white line."""
+END = 3.0
 MAX_SLOPE_AT_END = 0.5
-"""Steepest slope at the scan's end, relative to the slope at e0 (whole measured scans: at most 0.07)."""
+"""Slope of the scan's last END eV (at least MIN_END_POINTS), relative to that at e0 (whole measured scans: at most 0.07)."""
+MIN_END_POINTS = 5
 MIN_RISE = 0.5
 """Range of mu within 5 eV of e0, relative to that below e0, less a line (whole measured scans: at least 0.74)."""
 ROUNDING = 1e-9
@@ -38,17 +40,18 @@ def find_e0(energy: Array, mu: Array) -> float:
     slope = _smooth(near, slope, float(width))
     found = _steepest(slope) or 2
     e0 = float(near[found])
-    _check_edge(energy, mu, e0, steepest=float(slope[found]), width=float(width))
+    _check_edge(energy, mu, e0, steepest=float(slope[found]))
     return e0
 
 
-def _check_edge(energy: Array, mu: Array, e0: float, steepest: float, width: float) -> None:
+def _check_edge(energy: Array, mu: Array, e0: float, steepest: float) -> None:
     """Raise SpectrumError when mu does not rise at e0 as it does at an edge, or has not finished rising.
 
     The limits were set on 206 measured spectra, whole (all pass) and cut off at various energies.
     """
-    end = _smooth(energy[-50:], _slope(energy[-50:], mu[-50:]), width)[-5:]
-    if energy[-1] - e0 < MIN_ABOVE_EDGE or end.max() > MAX_SLOPE_AT_END * steepest:
+    end = -max(MIN_END_POINTS, int((energy > energy[-1] - END).sum()))
+    slope_at_end = Polynomial.fit(energy[end:], mu[end:], 1).deriv()(energy[-1])
+    if energy[-1] - e0 < MIN_ABOVE_EDGE or slope_at_end > MAX_SLOPE_AT_END * steepest:
         raise SpectrumError(
             f"no whole edge in the scan ({span(energy)}): mu is steepest at {e0:.1f} eV, but rises on to "
             f"the end or ends within {MIN_ABOVE_EDGE:g} eV; measure further or give e0"

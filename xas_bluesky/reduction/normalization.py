@@ -4,6 +4,7 @@ import numpy as np
 from numpy.polynomial import Polynomial
 
 from xas_bluesky.errors import SpectrumError
+from xas_bluesky.reduction.calibration import distinct_points
 from xas_bluesky.reduction.edge_energy import check_points, find_e0, span
 from xas_bluesky.spectra import Absorption, Array, NormalizedSpectrum
 
@@ -13,6 +14,8 @@ MIN_POST_EDGE_WIDTH = 2.0
 MAX_NNORM = 3
 MIN_SIGNIFICANCE = 3.0
 """Edge step, relative to the scatter about the pre-edge line (whole measured scans: at least 46)."""
+MAX_DRIFT = 0.05
+"""Change of the edge step by the slope of a pre-edge that has too few points for a line, and is taken as level."""
 
 
 def normalize(
@@ -29,20 +32,24 @@ def normalize(
     """Normalize a complete scan by its edge step.
 
     A line through mu·energy^nvict between e0 + pre1 and e0 + pre2 is the pre-edge; a polynomial of degree nnorm through
-    mu minus pre-edge between e0 + norm1 and e0 + norm2 is the post-edge; their difference at e0 is the edge step.
-    Energies in eV, windows relative to e0; None takes xraylarch's default. Points of infinite variance are left out and
-    the rest is sorted by energy. Raises SpectrumError where xraylarch would change a window or an e0 it was given, and
-    where the scan holds no whole edge. Source: xraylarch 2026.3.1, `pre_edge` (doi:10.1088/1742-6596/430/1/012007).
+    mu minus pre-edge between e0 + norm1 and e0 + norm2 is the post-edge; their difference at e0 is the edge step. By
+    default a pre-edge of too few points for a line is level, if their slope changes the edge step by less than 5 %.
+    Energies in eV, windows relative to e0; None takes xraylarch's default. Points of infinite variance are left out, the
+    rest is sorted by energy, and points at one energy are averaged. Raises SpectrumError where xraylarch would change a
+    window or an e0 it was given, and where the scan holds no whole edge. Source: xraylarch 2026.3.1, `pre_edge`
+    (doi:10.1088/1742-6596/430/1/012007).
     """
-    energy, mu = _usable_points(absorption)
+    energy, mu, _ = distinct_points(absorption)
+    check_points(energy, mu, at_least=MIN_PRE_EDGE_POINTS + MIN_POST_EDGE_POINTS)
     if e0 is None:
         e0 = find_e0(energy, mu)
     elif not energy[1] <= e0 <= energy[-2]:
         raise SpectrumError(f"e0 = {e0:g} eV lies outside the scan ({span(energy)}); give an e0 inside it, or none")
     at_e0 = int(np.abs(energy - e0).argmin())
 
+    may_be_level = pre1 is None and pre2 is None
     pre1, pre2 = _pre_edge_window(energy, e0, at_e0, pre1, pre2)
-    pre_edge, scatter = _fit_pre_edge(energy, mu, e0, pre1, pre2, nvict)
+    pre_edge, scatter, drift = _fit_pre_edge(energy, mu, e0, pre1, pre2, nvict, may_be_level)
     norm1, norm2 = _post_edge_window(energy, e0, norm1, norm2)
     rise = _fit_post_edge(energy, mu - pre_edge, e0, norm1, norm2, nnorm)
 
@@ -57,18 +64,12 @@ def normalize(
             f"edge step {edge_step:.3g} at e0 = {e0:g} eV is lost in the scatter of the pre-edge ({scatter:.3g}); "
             "measure longer, or give another e0 or other windows"
         )
+    if drift > MAX_DRIFT * edge_step:
+        raise SpectrumError(_too_few_for_a_line(energy, e0, pre1, pre2))
     norm = (mu - pre_edge) / edge_step
     flat = norm.copy()
     flat[at_e0:] += 1 - rise[at_e0:] / edge_step
     return NormalizedSpectrum(energy, norm, flat, float(e0), edge_step, pre_edge, pre_edge + rise)
-
-
-def _usable_points(absorption: Absorption) -> tuple[Array, Array]:
-    usable = np.isfinite(absorption.variance)
-    order = np.argsort(absorption.energy[usable], kind="stable")
-    energy, mu = absorption.energy[usable][order], absorption.mu[usable][order]
-    check_points(energy, mu, at_least=MIN_PRE_EDGE_POINTS + MIN_POST_EDGE_POINTS)
-    return energy, mu
 
 
 def _pre_edge_window(energy: Array, e0: float, at_e0: int, pre1: float | None, pre2: float | None) -> tuple[float, float]:
@@ -85,17 +86,28 @@ def _pre_edge_window(energy: Array, e0: float, at_e0: int, pre1: float | None, p
     return pre1, pre2
 
 
-def _fit_pre_edge(energy: Array, mu: Array, e0: float, pre1: float, pre2: float, nvict: int) -> tuple[Array, float]:
+def _fit_pre_edge(
+    energy: Array, mu: Array, e0: float, pre1: float, pre2: float, nvict: int, may_be_level: bool
+) -> tuple[Array, float, float]:
+    """Return the pre-edge (n,), the scatter about it, and how far a line would lie from the level at e0 that it may be."""
     start, stop = _at_or_below(energy, pre1 + e0), int(np.abs(energy - (pre2 + e0)).argmin())
-    if _at_or_below(energy - e0, pre2) - _at_or_below(energy - e0, pre1) < MIN_PRE_EDGE_POINTS:
-        raise SpectrumError(
-            f"pre-edge window {_window(pre1, pre2, e0)} (scan: {span(energy)}): needs at least {MIN_PRE_EDGE_POINTS} "
-            "points; measure more below the edge or widen it"
-        )
+    few = _at_or_below(energy - e0, pre2) - _at_or_below(energy - e0, pre1) < MIN_PRE_EDGE_POINTS
+    if few and not (may_be_level and stop - start > 1):
+        raise SpectrumError(_too_few_for_a_line(energy, e0, pre1, pre2))
+    if few:
+        level, line = float(mu[start:stop].mean()), Polynomial.fit(energy[start:stop], mu[start:stop], 1)
+        return np.full(len(energy), level), 0.0, abs(float(line(e0)) - level)
     line = Polynomial.fit(energy[start:stop], (mu * energy**nvict)[start:stop], 1)
     pre_edge = line(energy) * energy**-nvict
     misfit = (mu - pre_edge)[start:stop]
-    return pre_edge, float(np.sqrt(misfit @ misfit / (stop - start - 2)))
+    return pre_edge, float(np.sqrt(misfit @ misfit / (stop - start - 2))), 0.0
+
+
+def _too_few_for_a_line(energy: Array, e0: float, pre1: float, pre2: float) -> str:
+    return (
+        f"pre-edge window {_window(pre1, pre2, e0)} (scan: {span(energy)}): needs at least {MIN_PRE_EDGE_POINTS} "
+        "points; measure more below the edge or widen it"
+    )
 
 
 def _post_edge_window(energy: Array, e0: float, norm1: float | None, norm2: float | None) -> tuple[float, float]:

@@ -26,7 +26,8 @@ FAR_E0 = 15.0
 """An e0 farther (eV) from the tabulated edge is said: a mono to be calibrated, or another edge."""
 FAR_FOIL = 30.0
 """A reference whose e0 lies farther (eV) from the sample's edge is of another element."""
-WIDEST_CELL = 1 * SAME_ENERGY
+WIDEST_CELL = 2 * SAME_ENERGY
+"""eV: so far apart may several sweeps read one energy."""
 TURNS = 0.01
 """A step back of less than this share of the usual step is the encoder's noise."""
 
@@ -97,9 +98,16 @@ def _flagged(measured: Absorption, reason: str, mask: np.typing.NDArray[np.bool_
     return replace(measured, variance=variance, flags={**measured.flags, reason: mask})
 
 
+def _believed(measured: Absorption) -> np.typing.NDArray[np.bool_]:
+    """Say which points are not flagged: before the noise can be told, none weighs anything."""
+    if measured.noise != "unknown":
+        return measured.usable
+    return ~np.logical_or.reduce([np.zeros(len(measured), dtype=bool), *measured.flags.values()])
+
+
 def _stage(measured: Absorption, edge: Edge | None) -> tuple[str, str]:
     """Say how far the scan is, and what is missing for its normalization."""
-    energy = measured.energy[measured.usable]
+    energy = measured.energy[_believed(measured)]
     if not len(energy):
         return "empty", "no usable points yet" if len(measured) == 0 else "no point can be used; see the flags"
     if edge is not None and energy.max() < edge.energy - BELOW:
