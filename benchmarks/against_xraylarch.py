@@ -21,7 +21,6 @@ from larch.xafs import pre_edge, sort_xafs
 from xas_bluesky.errors import XASError
 from xas_bluesky.files import read_spectrum
 from xas_bluesky.reduction import reduce_scan
-from xas_bluesky.reduction.calibration import distinct_points
 from xas_bluesky.spectra import Array, ReducedScan
 
 E0_LIMIT = 0.1
@@ -32,8 +31,6 @@ RATIOS = {
     "electron_yield": [("iyield", "i0"), ("iey", "i0"), ("tey", "i0")],
 }
 """What xraylarch's users divide by what."""
-MADE_TO_INCREASE = 0.0005
-"""eV by which xraylarch moves repeated energies apart."""
 HIGHEST_KEV = 200.0
 
 
@@ -116,10 +113,8 @@ def reasons(scan: ReducedScan) -> Iterator[str]:
     for reason, mask in absorption.flags.items():
         if left_out := (mask & ~absorption.usable).sum():
             yield f"points left out here ({reason}: {left_out})"
-    energy, mu, _ = distinct_points(absorption)
-    if len(energy) < absorption.usable.sum():
-        yield f"repeated energies averaged here, moved {MADE_TO_INCREASE} eV apart by xraylarch"
-    e0, edge_step = differences(normalized_by_larch(energy, mu), scan)
+    larch = normalized_by_larch(absorption.energy[absorption.usable], absorption.mu[absorption.usable])
+    e0, edge_step = differences(larch, scan)
     same = abs(e0) <= E0_LIMIT and abs(edge_step) <= STEP_LIMIT
     yield "the same points give the same" if same else f"the same points differ by {e0:+.2f} eV, {edge_step:+.1%}"
 

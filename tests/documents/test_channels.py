@@ -3,7 +3,7 @@ import pytest
 import xas_bluesky.documents
 from xas_bluesky.config import Channels, Settings
 from xas_bluesky.documents import edge_of, find_channels
-from xas_bluesky.documents.channels import settings_of, xdi_metadata
+from xas_bluesky.documents.channels import relevant_keys, settings_of, xdi_metadata
 from xas_bluesky.errors import SettingsError, SpectrumError
 
 NUMBER = {"dtype": "number", "shape": [], "source": "SIM"}
@@ -103,6 +103,29 @@ def test_xdi_fields_are_flat_texts():
 def test_malformed_names_in_the_start_document(said):
     with pytest.raises(SettingsError, match=r"start\['xas'\]: channels"):
         settings_of({"xas": {"channels": said}}, Settings())
+
+
+def test_a_names_element_is_that_of_the_edge():
+    start = {"xas": {"edge": "Fe K"}}
+    settings = Settings(channels=Channels(fluorescence=("{element}_a", "{element}_b")))
+    found = find_channels(start, keys("energy", "i0", "Fe_a", "Cu_b"), settings)
+    assert found == {"energy": "energy", "i0": "i0", "fluorescence_1": "Fe_a"}
+    with pytest.raises(SpectrumError, match="no absorption signal"):
+        find_channels({}, keys("energy", "i0", "Fe_a"), settings)
+
+
+def test_the_users_names_go_before_those_of_known_beamlines():
+    there = keys("dcm_energy", "I0", "It", "energy", "i0", "itrans")
+    assert find_channels({}, there, Settings())["energy"] == "energy"
+    without = {key: about for key, about in there.items() if key != "i0"}
+    assert find_channels({}, without, Settings())["energy"] == "dcm_energy"
+
+
+def test_what_any_naming_calls_a_channel_is_kept():
+    kept = relevant_keys(
+        {}, {**keys("dcm_energy", "I0", "energy", "i0", "x"), "It": {**NUMBER, "dtype": "string"}}, Settings()
+    )
+    assert kept == {"energy": "energy", "i0": "i0", "dcm_energy": "energy", "I0": "i0"}
 
 
 def test_public_names():

@@ -92,14 +92,6 @@ def test_a_scan_measured_downwards_is_turned_round(tmp_path: Path) -> None:
     np.testing.assert_array_equal(spectrum.channels["itrans"], ITRANS[::-1])
 
 
-def test_repeated_energies_and_steps_back_are_kept_as_measured(tmp_path: Path) -> None:
-    energy = ENERGY.copy()
-    energy[[5, 9]] = energy[4], energy[8] - 0.02
-    spectrum = read_spectrum(xdi(tmp_path, energy))
-    np.testing.assert_allclose(spectrum.energy, energy)
-    np.testing.assert_array_equal(spectrum.channels["itrans"], ITRANS)
-
-
 @pytest.mark.parametrize(
     "header", ["# qexafs_energy I0 It Iref lnI0It", "# Energy(eV) I0 I1 I2 mu", "mono_energy,Io,It,Ir,xmu"]
 )
@@ -167,6 +159,8 @@ def rows(*changes: tuple[int, str]) -> str:
         (rows((3, "inf,1.0")), r":5: 'inf' in column 'energy'"),
         (rows((3, "2463.0,1.2e")), r":5: '1.2e' in column 'mu'"),
         (rows((3, "2463.0")), r":5: 1 columns, but 2 in line 2"),
+        (rows((4, "2463.0,1.0")), r":6: the energy 2463 eV repeats that of line 5"),
+        (rows((4, "2461.0,1.0")), r":6: the energy 2461 eV turns back from line 5 \(2463 eV\); sort the file"),
         ("\n".join(rows().splitlines()[:10]), "9 points, at least 10 are needed"),
         (rows().replace("energy_eV", "wavelength"), "no column energy among wavelength, mu"),
         (rows().replace("energy_eV", "angle"), "the mono's angle is given instead of the energy"),
@@ -209,4 +203,4 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
 
 
 def test_public_names() -> None:
-    assert xas_bluesky.files.__all__ == ["read_candidates", "read_spectrum", "write_xdi", "xdi_path"]
+    assert xas_bluesky.files.__all__ == ["read_candidates", "read_spectrum", "save_xdi", "write_xdi", "xdi_path"]

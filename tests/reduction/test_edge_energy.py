@@ -52,6 +52,12 @@ def test_a_noisy_end_is_not_taken_for_a_rise() -> None:
         assert abs(find_e0(energy, mu) - 2472.3) < 1.5
 
 
+def test_a_bad_first_point_does_not_matter() -> None:
+    energy, mu = edge(300)
+    mu[0] += 1.5
+    assert abs(find_e0(energy, mu) - find_e0(*edge(300))) < 0.1
+
+
 def test_what_holds_no_edge_is_refused() -> None:
     energy, mu = edge(200)
     for values in (np.ones(200), 3 - 0.01 * (energy - 2440), np.exp(-(energy - 2440) / 50)):

@@ -107,20 +107,34 @@ def test_gains_of_the_counters_do_not_matter(name: str, gain: float, other: floa
 
 
 @quick
-@given(name=st.sampled_from(sorted(SCANS)), order=st.randoms(use_true_random=False), again=st.integers(0, 40))
-def test_order_of_points_and_points_taken_twice_do_not_matter(name: str, order: Any, again: int) -> None:
+@given(name=st.sampled_from(sorted(SCANS)), order=st.randoms(use_true_random=False))
+def test_the_order_of_points_does_not_matter(name: str, order: Any) -> None:
     scan = SCANS[name]
-    points = [*range(len(scan)), *order.sample(range(len(scan)), again)]
+    points = list(range(len(scan)))
     order.shuffle(points)
     found, expected = checked(changed(scan, np.array(points))), reduce_scan(scan)
-    assert found.stage in ("scattered", "whole")
     assert found.normalized is not None
     assert expected.normalized is not None
-    np.testing.assert_allclose(found.normalized.energy, expected.normalized.energy)
+    np.testing.assert_allclose(found.normalized.energy, expected.normalized.energy, rtol=1e-12)
     np.testing.assert_allclose(found.normalized.norm, expected.normalized.norm, atol=1e-9)
     assert found.normalized.e0 == pytest.approx(expected.normalized.e0, abs=1e-9)
+    assert found.absorption.flags.keys() == expected.absorption.flags.keys()
     for reason, mask in expected.absorption.flags.items():
         np.testing.assert_array_equal(found.absorption.flags[reason], mask[points])
+
+
+@quick
+@given(name=st.sampled_from(sorted(SCANS)), again=st.sets(st.integers(0, 110), min_size=1, max_size=40))
+def test_points_taken_twice_change_little(name: str, again: set[int]) -> None:
+    scan = SCANS[name]
+    found = checked(changed(scan, np.array([*range(len(scan)), *again])))
+    whole = reduce_scan(scan).normalized
+    assert found.normalized is not None
+    assert whole is not None
+    assert found.normalized.e0 == pytest.approx(whole.e0, abs=1e-9)
+    _, here, there = np.intersect1d(found.normalized.energy.round(4), whole.energy.round(4), return_indices=True)
+    assert len(there) > 0.97 * len(scan)  # a glitch among points that count double is judged by another scatter
+    np.testing.assert_allclose(found.normalized.norm[here], whole.norm[there], atol=0.01)
 
 
 @pytest.mark.parametrize("unit", [1e3, 1e-3])
@@ -168,6 +182,15 @@ def test_a_few_points_are_no_empty_scan() -> None:
     assert "has not reached the Cu K edge at 8979 eV" in found.unknown["e0"]
 
 
+def test_a_mono_that_is_off_is_said_once_the_run_is_over() -> None:
+    short = COPPER.energy > 8950
+    moved = changed(COPPER, short, energy=COPPER.energy + 40)
+    assert checked(moved).stage == "in the edge"
+    found = checked(about(moved, uid="x", exit_status="success"))
+    assert found.stage == "whole"
+    assert any("calibrate the mono" in remark for remark in found.remarks)
+
+
 def test_a_scan_that_began_above_its_edge_has_none() -> None:
     found = checked(changed(COPPER, COPPER.energy > 8990))
     assert (found.stage, found.normalized) == ("in the edge", None)
@@ -194,7 +217,7 @@ def test_scattered_energies_have_a_defined_state(name: str, seed: int, share: fl
         assert expected is not None
         near = np.abs(scan.energy - expected.e0) < 20
         spacing = np.diff(np.sort(scan.energy[points][near[points]])).max(initial=40.0 if near[points].sum() < 2 else 0.0)
-        assert abs(found.normalized.e0 - expected.e0) < 2 * spacing + 9
+        assert abs(found.normalized.e0 - expected.e0) < 2 * spacing + 16  # chromate: from its pre-edge peak to the edge
 
 
 @pytest.mark.parametrize("name", ["Cu2S_13K_thinned", "Ni2O3_rt_02", "k2cro4_rt_001", "methionine_sulfone"])
@@ -374,6 +397,39 @@ def test_a_lost_beam_is_left_out_with_its_dark_current_too() -> None:
     whole = reduce_scan(COPPER).normalized
     assert whole is not None
     assert found.normalized.e0 == pytest.approx(whole.e0, abs=0.1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 9.91e37, -9.9e37])
+def test_a_reading_that_is_none_is_no_number(value: float) -> None:
+    i0 = COPPER.channels["i0"].copy()
+    i0[[30, 40]] = value
+    found = checked(changed(COPPER, i0=i0))
+    assert np.flatnonzero(found.absorption.flags["not a number"]).tolist() == [30, 40]
+    assert any("2 of 111 points are left out (not a number: 2)" in remark for remark in found.remarks)
+    assert found.normalized is not None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -8980.0, 1e9])
+def test_a_dropout_of_the_encoder_is_no_energy(value: float) -> None:
+    energy = COPPER.energy.copy()
+    energy[[0, 40]] = value
+    found = checked(changed(COPPER, energy=energy))
+    assert np.flatnonzero(found.absorption.flags["no energy"]).tolist() == [0, 40]
+    expected = reduce_scan(COPPER).normalized
+    assert found.normalized is not None
+    assert expected is not None
+    assert found.normalized.e0 == pytest.approx(expected.e0, abs=1.0)
+
+
+def test_rates_that_were_not_read_leave_the_dead_time_unknown() -> None:
+    rates = {"fluorescence": SULFIDE.channels["i0"], "icr_1": np.full(len(SULFIDE), 4e4), "ocr_1": np.full(len(SULFIDE), 3e4)}
+    rates["icr_1"][[3, 4]] = np.nan, np.inf
+    rates["ocr_1"][[5, 6]] = np.nan, 0.0
+    rates["icr_1"][7] = rates["ocr_1"][7] = 0.0
+    found = reduce_scan(changed(SULFIDE, **rates)).absorption
+    assert np.flatnonzero(found.flags["not a number"]).tolist() == [3, 4, 5]
+    assert np.flatnonzero(found.flags["saturated"]).tolist() == [6]
+    assert found.mu[0] == pytest.approx(4 / 3)
 
 
 def test_remarks_that_are_given_come_first() -> None:

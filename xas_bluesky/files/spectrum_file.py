@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import numpy as np
+
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.files.table import Table, read_table
 from xas_bluesky.files.xdi_fields import NAMESPACE
@@ -38,11 +40,10 @@ def read_spectrum(path: str | Path) -> Spectrum:
     """Read a measured spectrum from an XDI, csv or column file.
 
     Columns are named by XDI fields (`# Column.2: i0`) or by a header line (`energy_eV,mu_raw`, with or without #); two
-    columns without names are energy and mu. Energies are in eV or keV; a scan measured downwards is turned round, and
-    apart from that the points stay in the order of the file, repeated energies too. The raw channels are taken where the
-    file has them, else mu. Metadata: edge ("Cu K") and sample, where they are given. A file by `write_xdi` is read as it
-    was measured, in time order. Raises SpectrumError, naming file and line. Source: XAFS Data Interchange
-    (doi:10.1088/1742-6596/712/1/012148).
+    columns without names are energy and mu. Energies, eV or keV, increase; a scan measured downwards is turned round.
+    The raw channels are taken where the file has them, else mu. Metadata: edge ("Cu K") and sample, where they are given.
+    A file by `write_xdi` is read as it was measured, in time order. Raises SpectrumError, naming file and line. Source:
+    XAFS Data Interchange (doi:10.1088/1742-6596/712/1/012148).
     """
     table = read_table(Path(path))
     if table.fields.get(f"{NAMESPACE}.order", "").startswith("time"):
@@ -51,7 +52,7 @@ def read_spectrum(path: str | Path) -> Spectrum:
     channels = _find_channels(table)
     if len(energy) < MIN_POINTS:
         raise SpectrumError(f"{path}: {len(energy)} points, at least {MIN_POINTS} are needed; measure more")
-    order = slice(None, None, -1) if energy[-1] < energy[0] else slice(None)
+    order = _increasing(table, energy)
     return Spectrum(
         energy[order],
         {name: table.read(position)[order] for name, position in channels.items()},
@@ -122,6 +123,20 @@ def _find_channels(table: Table) -> dict[str, int]:
     if "mu" in found:
         return {name: position for name, position in found.items() if name in {"mu", "dwell"}}
     raise SpectrumError(f"{table.path}: no absorption among the columns {_names(table)}; give i0 with itrans or ifluor, or mu")
+
+
+def _increasing(table: Table, energy: Array) -> slice:
+    """Give the order in which energies increase; raise SpectrumError when neither this way nor the other does it."""
+    order = slice(None, None, -1) if energy[-1] < energy[0] else slice(None)
+    steps = np.diff(energy) * (order.step or 1)
+    if (steps > 0).all():
+        return order
+    row = int(np.argmax(steps <= 0)) + 1
+    problem = "repeats that of" if steps[row - 1] == 0 else "turns back from"
+    raise SpectrumError(
+        f"{table.path}:{table.lines[row]}: the energy {energy[row]:g} eV {problem} line {table.lines[row - 1]} "
+        f"({energy[row - 1]:g} eV); sort the file by energy and merge repeated points"
+    )
 
 
 def _names(table: Table) -> str:

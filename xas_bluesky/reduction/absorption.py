@@ -50,9 +50,9 @@ def absorption(spectrum: Spectrum, signal: Signal = "auto", settings: Settings |
     electron_yield and mu that has its channels. The variance is that of the counts where the settings say the noise of
     both counters; else it is estimated from repeated points or from scatter. A point that cannot be used keeps its place
     with infinite variance, so that it weighs nothing, and a flag that says why: a reading that is no number or not
-    positive, a saturated counter, lost beam (i0 per dwell below 1 % of what is usual, so that dark counts are not taken for
-    absorption), a mono that does not move, a glitch window of the settings. Raises SpectrumError when the channels for
-    `signal` are missing.
+    positive (fluorescence and yield may be 0), a saturated counter, lost beam (i0 per dwell below 1 % of what is usual, so
+    that dark counts are not taken for absorption), a mono that does not move, a glitch window of the settings. Raises
+    SpectrumError when the channels for `signal` are missing.
     """
     settings = settings or Settings()
     chosen = choose_signal(spectrum, signal, settings.mode)
@@ -62,6 +62,8 @@ def absorption(spectrum: Spectrum, signal: Signal = "auto", settings: Settings |
     else:
         first, second = (read_counter(spectrum, counter, settings) for counter in COUNTERS[chosen])
         flags = {reason: first.bad[reason] | second.bad[reason] for reason in first.bad}
+        if chosen not in LOGARITHMIC:
+            flags[NOT_POSITIVE] = second.bad[NOT_POSITIVE]  # below the edge a dilute sample may give no photon at all
         remarks = first.remarks + second.remarks
         mu, counted = _combine(chosen, first, second, flags[NOT_A_NUMBER] | flags[NOT_POSITIVE])
         flags[BEAM_LOST] = ~_has_beam(spectrum, first, settings) & ~flags[NOT_POSITIVE] & ~flags[NOT_A_NUMBER]
@@ -99,8 +101,9 @@ def _combine(chosen: str, first: Counts, second: Counts, bad: Mask) -> tuple[Arr
     mu = np.where(bad, 0.0, np.log(ratio) if chosen in LOGARITHMIC else ratio)
     if first.variance is None or second.variance is None:
         return mu, None
-    relative = first.variance / above**2 + second.variance / below**2
-    return mu, relative if chosen in LOGARITHMIC else relative * mu**2
+    if chosen in LOGARITHMIC:
+        return mu, first.variance / above**2 + second.variance / below**2
+    return mu, (first.variance + ratio**2 * second.variance) / below**2
 
 
 def _has_beam(spectrum: Spectrum, otherwise: Counts, settings: Settings) -> Mask:

@@ -19,6 +19,8 @@ NO_READING = 9e37
 """SCPI instruments send 9.9e37 and more for a reading that is none."""
 LEAST = 1e-100
 """What is less is zero to any counter."""
+SHORTEST, LONGEST = 1e-9, 1e9
+"""What is no dwell in any unit."""
 TOO_DEAD = 0.9
 """An element that is dead for more than this share of the time cannot be corrected."""
 
@@ -49,7 +51,7 @@ def has_counter(spectrum: Spectrum, name: str) -> bool:
 def dwell_of(spectrum: Spectrum) -> Array:
     """Return the seconds (n,) each point was counted for; 1 where they were not recorded."""
     dwell = spectrum.channels.get("dwell", np.ones(len(spectrum)))
-    return np.where(np.isfinite(dwell) & (dwell > 0), dwell, 1.0)
+    return np.where((dwell > SHORTEST) & (dwell < LONGEST), dwell, 1.0)
 
 
 def read_counter(spectrum: Spectrum, name: Counter, settings: Settings) -> Counts:

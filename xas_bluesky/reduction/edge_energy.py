@@ -57,6 +57,7 @@ def _check_edge(energy: Array, mu: Array, e0: float, steepest: float) -> None:
             f"the end or ends within {MIN_ABOVE_EDGE:g} eV; measure further or give e0"
         )
     below, near = energy < e0, np.abs(energy - e0) < 5
+    below[0] = False  # often bad
     bent = mu - Polynomial.fit(energy[below], mu[below], 1)(energy)
     if np.ptp(bent[near]) <= MIN_RISE * np.ptp(bent[below]) + ROUNDING * np.abs(mu).max():
         raise SpectrumError(

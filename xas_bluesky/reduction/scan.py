@@ -24,6 +24,8 @@ BELOW, ABOVE = 5.0, 15.0
 """A scan that ends less than so far (eV) below the tabulated edge has not reached it, less than so far above not passed it."""
 FAR_E0 = 15.0
 """An e0 farther (eV) from the tabulated edge is said: a mono to be calibrated, or another edge."""
+FARTHEST_E0 = 60.0
+"""An e0 farther than that, in a scan that seems not to hold its edge, is of another edge."""
 FAR_FOIL = 30.0
 """A reference whose e0 lies farther (eV) from the sample's edge is of another element."""
 WIDEST_CELL = 2 * SAME_ENERGY
@@ -51,11 +53,13 @@ def reduce_scan(spectrum: Spectrum, settings: Settings | None = None, remarks: S
         measured = _flagged(measured, HARMONICS, suspect_harmonics(measured), left_out=False)
     stage, why = _stage(measured, edge)
     normalized = None
-    if stage in ("whole", "scattered"):
+    if stage in ("whole", "scattered") or _is_over(spectrum):
         try:
-            normalized = normalize(_by_energy(measured))
+            found = normalize(_by_energy(measured))
+            if not why or edge is None or abs(found.e0 - edge.energy) < FARTHEST_E0:
+                normalized, stage = found, "scattered" if _turns(measured.energy) else "whole"
         except SpectrumError as error:
-            stage, why = ("scattered" if stage == "scattered" else "in the edge"), str(error)
+            stage, why = ("in the edge", str(error)) if stage == "whole" else (stage, why or str(error))
     unknown: dict[str, str] = {} if normalized else dict.fromkeys(("e0", "edge_step", "norm"), why)
     if measured.noise == "unknown":
         unknown["variance"] = "too few points to tell the noise by; declare the counters' noise in beamline.toml"
@@ -117,6 +121,11 @@ def _stage(measured: Absorption, edge: Edge | None) -> tuple[str, str]:
     return ("scattered" if _turns(measured.energy) else "whole"), ""
 
 
+def _is_over(spectrum: Spectrum) -> bool:
+    """Say whether no more points will come: then an edge far from its tabulated energy is a mono that is off."""
+    return spectrum.metadata.get("exit_status") == "success"
+
+
 def _turns(energy: np.typing.NDArray[np.float64]) -> int:
     """Count how often the energy turns back."""
     steps = np.diff(energy[np.isfinite(energy)])
@@ -162,6 +171,8 @@ def _remarks(
         yield f"the {edge} edge at {edge.energy:.0f} eV lies outside the scan ({_span(energy)})"
     if normalized and edge and abs(normalized.e0 - edge.energy) > FAR_E0:
         yield f"e0 = {normalized.e0:.1f} eV lies far from the {edge} edge at {edge.energy:.1f} eV; calibrate the mono"
+    if normalized and np.ptp(normalized.pre_edge) == 0:
+        yield "too few points below the edge for the slope of the pre-edge line; it is taken level"
     if measured.signal == "fluorescence":
         yield from _over_absorption(spectrum, settings, edge)
 
