@@ -27,7 +27,9 @@ print(json.dumps({
     "names": [name for name in ("RE", "energy", "dwell", "scaler", "live", "agent_xas", "catalog") if name in names],
     "heavy": sorted({"torch", "torch_geometric", "rdkit"} & set(sys.modules)),
 }))
-shell.run_cell(f"outcome = RE(agent_xas({sys.argv[2]!r}, edge='S K', sample='mine'))").raise_error()
+shell.run_cell("from xas_bluesky.decision import Budget").raise_error()
+scan = f"agent_xas({sys.argv[2]!r}, edge='S K', sample='mine', budget=Budget(points=20))"
+shell.run_cell(f"outcome = RE({scan})").raise_error()
 names["live"].close()
 """
 

@@ -95,7 +95,7 @@ def test_the_live_reduction_is_that_of_the_whole_run(engine, beamline, documents
     with LiveReduction(show=shown.append, finished=[finished.append]) as live:
         engine.subscribe(live)
         (uid,) = engine(scan(beamline))
-        live.wait(uid)
+        live.wait(uid, 90)
         assert same(live.latest(), live.latest(uid))
         assert live.latest("another") is None
     (found,) = finished
@@ -142,7 +142,7 @@ def test_a_worker_that_is_killed_is_replaced_and_catches_up(engine, beamline, do
         if times == 2:
             plan = in_the_middle(plan, lambda: (wait_for(lambda: live.pid not in pids), kill()), at=40)
         (uid,) = engine(plan)
-        found = live.wait(uid)
+        found = live.wait(uid, 90)
         assert live.pid not in pids
     assert found.spectrum.metadata["exit_status"] == "success"
     assert same(found, offline(documents))
@@ -165,7 +165,7 @@ def test_without_a_copy_a_killed_worker_costs_points_and_that_is_said(engine, be
             os.kill(live.pid, signal.SIGKILL)
 
         (uid,) = engine(in_the_middle(scan(beamline), kill))
-        found = live.wait(uid)
+        found = live.wait(uid, 90)
     missing = len(REQUEST) - len(found.spectrum)
     assert 20 <= missing < 45  # those that were on their way to it, too
     assert f"{missing} points were measured, but are not in this spectrum" in found.remarks
@@ -181,7 +181,7 @@ def test_what_does_not_fit_into_the_queue_is_read_again_and_the_scan_does_not_wa
         assert time.monotonic() - began < 10
         assert live.latest(uid) is None
         os.kill(live.pid, signal.SIGCONT)
-        found = live.wait(uid)
+        found = live.wait(uid, 90)
     assert same(found, offline(documents))
 
 
@@ -192,7 +192,7 @@ def test_a_worker_that_stalls_is_replaced(engine, beamline, documents, written, 
         wait_for(lambda: live.latest() is None and not live.waiting)
         os.kill(live.pid, signal.SIGSTOP)
         (uid,) = engine(scan(beamline))
-        found = live.wait(uid)
+        found = live.wait(uid, 90)
     assert same(found, offline(documents))
     assert "has stalled" in caplog.text
 
@@ -221,13 +221,13 @@ def test_a_worker_that_dies_again_and_again_is_given_up_for_this_run_only(engine
         assert live.latest(uid) is None
         documents.clear()
         (uid,) = engine(scan(beamline))
-        assert same(live.wait(uid), offline(documents))
+        assert same(live.wait(uid, 90), offline(documents))
 
 
 def test_a_run_joined_half_way_is_read_from_its_beginning(engine, beamline, documents, written):
     with LiveReduction(copy=written) as live:
         (uid,) = engine(in_the_middle(scan(beamline), lambda: engine.subscribe(live)))
-        found = live.wait(uid)
+        found = live.wait(uid, 90)
     assert same(found, offline(documents))
 
 
@@ -288,7 +288,7 @@ def test_documents_that_cannot_be_used_cost_nothing_else(engine, beamline, docum
         endless["more"] = endless
         live("start", endless)
         (uid,) = engine(scan(beamline))
-        assert same(live.wait(uid), offline(documents))
+        assert same(live.wait(uid, 90), offline(documents))
     assert "a descriptor document cannot be used" in capfd.readouterr().err
 
 

@@ -78,6 +78,11 @@ class Collector:
         """Return the settings of a run: what its start document says, laid over those of the beamline."""
         return self._find(run_uid).settings
 
+    def outstanding(self, run_uid: str) -> int:
+        """Count the points of a run that has stopped that were not received; 0 for one that is not held."""
+        run = self._runs.get(run_uid)
+        return run.outstanding if run else 0
+
     def remarks(self, run_uid: str | None = None) -> tuple[str, ...]:
         """Say what could not be read of a run."""
         run = self._find(run_uid)

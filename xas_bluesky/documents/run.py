@@ -92,6 +92,13 @@ class Run:
         """Say whether its start document or its data keys make it an absorption scan."""
         return bool(xas_metadata(self.start) or xdi_metadata(self.start) or self._channels())
 
+    @property
+    def outstanding(self) -> int:
+        """Count the points, of any stream, that its stop document announced and that were not received."""
+        announced = {name: int(count) for name, count in (self.stop.get("num_events") or {}).items() if name != NEVER}
+        received = {name: len(stream.rows) for name, stream in self.streams.items()}
+        return sum(max(count - received.get(name, 0), 0) for name, count in announced.items())
+
     def begin(self, doc: Document) -> None:
         """Take the start document; what came before it was read by other settings, and is to come again."""
         self.start = doc

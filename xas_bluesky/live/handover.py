@@ -29,7 +29,7 @@ REMEMBERED = 1000
 """Finished runs remembered, so that none is finished twice."""
 DEATHS = 3
 """Workers that may die before one finishes a run; after that, the open runs are given up."""
-AGAIN = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+AGAIN = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 """Seconds before each attempt to read again what a run lacks: the writer may be behind."""
 LOOK = 0.05
 """Seconds between looks at what is to be done beside feeding."""
@@ -44,8 +44,8 @@ class Copy(Protocol):
         """Give the documents of a run, as far as they are written."""
         ...
 
-    def latest_runs(self, count: int) -> Iterable[str]:
-        """Give the uids of the newest runs."""
+    def latest_runs(self, count: int) -> Mapping[str, Mapping[str, Any]]:
+        """Give the newest runs: uid -> its start, and its stop once it has stopped."""
         ...
 
 
@@ -212,6 +212,8 @@ class LiveReduction:
         run = self._runs.setdefault(uid, _Followed())
         if name not in ("event", "event_page"):
             run.head.append((name, doc))
+        if name == "stop":
+            run.attempts = 0
         if (lost or run.joined_late) and run.due is None and run.attempts == 0:
             run.due = time.monotonic()
 
@@ -245,8 +247,8 @@ class LiveReduction:
             except Exception as error:
                 logger.warning("the run that was joined half way cannot be looked for: %s", error)
                 return
-            for uid in newest:
-                if uid not in self._done and uid not in self._runs:
+            for uid, about in newest.items():
+                if not about.get("stop") and uid not in self._done and uid not in self._runs:
                     self._runs[uid] = _Followed(due=time.monotonic())
 
     def _read_again(self, uid: str, run: _Followed) -> None:

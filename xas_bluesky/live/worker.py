@@ -45,7 +45,8 @@ class Worker:
         runs: dict[str, dict[str, Any]] = {}
         for uid, scan in self.analysis.update().items():
             if isinstance(scan, str):
-                runs[uid] = {"points": 0, "ended": uid in self.analysis.ended, "missing": 0, "error": scan}
+                missing = self.analysis.collector.outstanding(uid)
+                runs[uid] = {"points": 0, "ended": uid in self.analysis.ended, "missing": missing, "error": scan}
                 continue
             runs[uid] = self._about(scan)
             self._held[uid] = scan
