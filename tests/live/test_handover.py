@@ -177,7 +177,7 @@ def test_what_does_not_fit_into_the_queue_is_read_again_and_the_scan_does_not_wa
         engine.subscribe(live)
         os.kill(live.pid, signal.SIGSTOP)
         began = time.monotonic()
-        (uid,) = engine(scan(beamline))
+        (uid,) = engine(scan(beamline, notes=2**20 * "x"))  # more than the pipe to the worker takes
         assert time.monotonic() - began < 10
         assert live.latest(uid) is None
         os.kill(live.pid, signal.SIGCONT)

@@ -197,7 +197,10 @@ class LiveReduction:
 
     def _look_after(self) -> None:
         while self._lost:
-            self._note(*self._lost.popleft(), lost=True)
+            name, doc = self._lost.popleft()
+            self._note(name, doc, lost=True)
+            if name not in ("event", "event_page"):
+                self._worker.send([(name, doc)])  # points are read again; that a run has ended is to be known
         self._look_after_worker()
         self._look_for_strangers()
         now = time.monotonic()
