@@ -30,7 +30,7 @@ class Collector:
         self._settings = settings or Settings()
         self._runs: dict[str, Run] = {}
         self._streams: dict[str, tuple[Run, Stream | None]] = {}
-        self._parts = RunsByPart()
+        self.parts = RunsByPart()
         self._early_stops: deque[Document] = deque(maxlen=KEEP)
         """of runs that were joined so late that nothing else of them is known"""
         self._strangers: deque[tuple[str, Document]] = deque(maxlen=STRANGERS)
@@ -47,14 +47,9 @@ class Collector:
         if name in KINDS:
             self._external(name, doc)
             return
-        self._parts.run_of(name, doc)
+        self.parts.run_of(name, doc)
         if handler := self._handlers.get(name):
             handler(doc)
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """List the runs held, oldest first."""
-        return tuple(self._runs)
 
     @property
     def strangers(self) -> frozenset[str]:
@@ -159,7 +154,7 @@ class Collector:
             run.early.append((name, doc))
 
     def _external(self, name: str, doc: Document) -> None:
-        uid = self._parts.run_of(name, doc)
+        uid = self.parts.run_of(name, doc)
         run = self._runs.get(uid or "")
         if uid is None and "descriptor" in doc:
             self._strangers.append((name, doc))

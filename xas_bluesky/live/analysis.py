@@ -5,7 +5,6 @@ from typing import Any
 
 from xas_bluesky.config import Settings
 from xas_bluesky.documents import Collector
-from xas_bluesky.documents.parts import RunsByPart
 from xas_bluesky.errors import InputError
 from xas_bluesky.reduction import reduce_scan
 from xas_bluesky.spectra import ReducedScan
@@ -20,14 +19,13 @@ class Analysis:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.collector = Collector(settings)
-        self._parts = RunsByPart()
         self._changed: dict[str, None] = {}
         self.ended: set[str] = set()
 
     def take(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document."""
         self.collector(name, doc)
-        uid = self._parts.run_of(name, doc)
+        uid = self.collector.parts.run_of(name, doc)
         if uid is not None:
             self._changed[uid] = None
         if name == "stop":

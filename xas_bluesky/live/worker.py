@@ -1,8 +1,8 @@
 """The analysis worker: a process that reads documents from its standard input and writes what it makes of them.
 
 Messages in: first the settings, then [name, document]. Messages out: a mapping of `handled`, the documents taken so far,
-`strangers`, the descriptors that are missing, and `runs`: uid -> `points`, `ended`, `missing`, `error`, and the whole
-`scan`, at most every fifth of a second and when the run has ended.
+`strangers`, the descriptors that are missing, and `runs`: uid -> `ended`, `missing`, and the whole `scan`, at most
+every fifth of a second and when the run has ended.
 """
 
 import os
@@ -46,7 +46,7 @@ class Worker:
         for uid, scan in self.analysis.update().items():
             if isinstance(scan, str):
                 missing = self.analysis.collector.outstanding(uid)
-                runs[uid] = {"points": 0, "ended": uid in self.analysis.ended, "missing": missing, "error": scan}
+                runs[uid] = {"ended": uid in self.analysis.ended, "missing": missing}
                 continue
             runs[uid] = self._about(scan)
             self._held[uid] = scan
@@ -68,12 +68,7 @@ class Worker:
 
     def _about(self, scan: ReducedScan) -> dict[str, Any]:
         said = scan.spectrum.metadata
-        return {
-            "points": len(scan.spectrum),
-            "ended": "exit_status" in said,
-            "missing": said.get("missing", 0),
-            "error": "",
-        }
+        return {"ended": "exit_status" in said, "missing": said.get("missing", 0)}
 
     def _whole(self, uid: str) -> bytes:
         self._said[uid] = time.monotonic()

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from xas_bluesky.reduction.noise import MEDIAN_OF_ABSOLUTE_NORMAL
 from xas_bluesky.spectra import Absorption, Array
 
 Indices = NDArray[np.intp]
@@ -38,7 +39,6 @@ AROUND = 32
 """Energies that the scatter is taken from."""
 MANY = 2000
 """Energies; of twice as many, every second is enough to tell the scatter, and so on."""
-MEDIAN_OF_ABSOLUTE_NORMAL = 0.6744897501960817
 
 NARROWEST = 1.7e-4
 """0.85 of the width of the narrowest line, relative to its energy: lifetime of the core hole and resolution of the mono."""
