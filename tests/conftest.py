@@ -11,12 +11,13 @@ import pytest
 from scipy.special import ndtr
 
 from xas_bluesky.agent import Step
+from xas_bluesky.beamline import conventional_scan
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.comparison import Gap
 from xas_bluesky.decision import Recommender, Spent
 from xas_bluesky.edges import find_edge
-from xas_bluesky.results import Catalog, open_catalog
-from xas_bluesky.session import Outcome, conventional_scan
+from xas_bluesky.outcome import Outcome
+from xas_bluesky.results import AnalysisRecord, Catalog, open_catalog
 from xas_bluesky.spectra import Absorption, Array, PredictedSpectra, Prediction
 
 EDGE = find_edge("S K")
@@ -90,6 +91,22 @@ class Laboratory:
     def close(self) -> None: ...
 
 
+@dataclass
+class Kept:
+    """A catalog that keeps its records at hand, for tests of what is in them."""
+
+    records: list[AnalysisRecord] = field(default_factory=list)
+
+    def save(self, record: AnalysisRecord) -> str:
+        self.records.append(record)
+        return str(len(self.records) - 1)
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
 @pytest.fixture
 def make_laboratory() -> Callable[..., Laboratory]:
     return Laboratory
@@ -110,7 +127,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
 @pytest.fixture
 def outcome() -> Outcome:
     """What a run over two similar candidates led to, without a beamline and a catalog."""
-    laboratory = Laboratory({"plain": [(2473.0, 3.0)], "shouldered": [(2473.0, 3.0), (2477.5, 0.6)]})
+    laboratory = Laboratory({"plain": [(2473.0, 3.0)], "shouldered": [(2473.0, 3.0), (2477.5, 0.8)]})
     recommender = Recommender("S K", conventional_scan("S K"), gap=laboratory.gap)
     recommender.learn(laboratory.prediction)
     steps: list[Step] = []

@@ -1,3 +1,4 @@
+import dataclasses
 import threading
 from concurrent.futures import Future
 
@@ -5,10 +6,10 @@ import numpy as np
 import pytest
 
 from xas_bluesky.agent import Agent
-from xas_bluesky.decision import Recommender, Spent
+from xas_bluesky.beamline import conventional_scan
+from xas_bluesky.decision import Recommender, Spent, anchors_for
 from xas_bluesky.documents import Collector
 from xas_bluesky.errors import PredictionError, SpectrumError
-from xas_bluesky.session import conventional_scan
 
 
 def collected(sample, energy):
@@ -97,3 +98,63 @@ def test_a_watcher_that_fails_does_not_cost_the_decision(laboratory, recommender
     assert len(agent.steps) == 1
     assert not agent.errors
     assert "could not be shown" in caplog.text
+
+
+def test_anchors_are_measured_first_and_again_every_dozen_points(laboratory, recommender, monkeypatch):
+    monkeypatch.setattr("xas_bluesky.decision.stopping.SURE", 1.1)
+    anchor = anchors_for("S K", recommender.conventional)
+    measured = Growing(laboratory.sample("sulfone"))
+    with Agent(measured, recommender, done(laboratory.prediction), spent, anchor=anchor) as agent:
+        agent.prepare().result(10)
+        request = agent.scout()
+        anchored = []
+        while request is not None and len(anchored) < 6:
+            measured.energy = np.append(measured.energy, request.energy)
+            anchored.append(set(anchor.energies) <= set(request.energy.tolist()))
+            request = agent.ask().result(10).request
+    assert anchored[0]
+    assert 2 <= sum(anchored) < len(anchored)
+    assert not agent.errors
+
+
+class Growing:
+    """Points measured so far, of counts without noise."""
+
+    def __init__(self, sample):
+        self.sample, self.energy = sample, np.zeros(0)
+
+    def spectrum(self):
+        return collected(self.sample, self.energy).spectrum()
+
+    def settings(self):
+        return collected(self.sample, self.energy[:1]).settings()
+
+
+def test_a_better_prediction_is_asked_for_before_each_decision(laboratory, recommender, collector):
+    class Refiner:
+        led = ()
+
+        def refined(self, prediction):
+            if not self.led:
+                return None
+            source = tuple("theory" if name in self.led[:1] else "model" for name in prediction.spectra.candidate)
+            return dataclasses.replace(prediction, spectra=dataclasses.replace(prediction.spectra, source=source))
+
+        def lead(self, names):
+            self.led = names
+
+        def remarks(self):
+            return ("thiol is left",)
+
+        def end(self):
+            self.ended = True
+
+    refiner = Refiner()
+    with Agent(collector, recommender, done(laboratory.prediction), spent, refiner=refiner) as agent:
+        for _ in range(2):
+            agent.ask().result(10)
+    assert refiner.led[0] == "sulfone"
+    assert refiner.ended
+    assert agent.problems == ("thiol is left",)
+    assert [step.from_theory for step in agent.steps] == [(), ("sulfone",)]
+    assert agent.known.spectra.source.count("theory") == 1

@@ -226,6 +226,63 @@ def one_predictor(monkeypatch, predictor):
         monkeypatch.setattr(f"xas_bluesky.{module}.LocalPredictor", lambda *_: nullcontext(predictor))
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_predictor")
+def test_identify_weighs_mixtures_and_fits_references_where_asked(listed):
+    measured = SULFONE.parent
+    asked = ["identify", SULFONE, "--candidates", listed, "--edge", "S K", "--mixtures", "--references", measured]
+    result = command(*asked, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert set(found) == {"ranking", "groups", "none_of_these", "warnings", "mixtures", "fingerprint"}
+    is_an_answer(found)
+    pairs = {frozenset((mixture["first"], mixture["second"])) for mixture in found["mixtures"]}
+    assert len(pairs) == len(found["mixtures"]) == 3
+    assert all(0.5 <= mixture["fraction"] <= 1 and mixture["fraction_sd"] > 0 for mixture in found["mixtures"])
+    assert sum(mixture["probability"] for mixture in found["mixtures"]) < 0.5
+    others = {path.name for path in measured.glob("*.csv")} - {SULFONE.name}
+    assert {name for fit in found["fingerprint"] for name in fit["references"]} == others
+    assert all(len(fit["references"]) == len(fit["weights"]) == len(fit["errors"]) for fit in found["fingerprint"])
+    assert found["fingerprint"][0]["r_factor"] > 0.1, "no other compound here is a sulfone"
+
+    shown = command(*asked).stdout
+    for said in ("none of these", "mixtures of two", "fits by measured references", "R-factor"):
+        assert said in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("nowhere.csv", None, "nowhere.csv: cannot be read (No such file or directory)"),
+        ("folder", None, "no reference here; give a spectrum, or a folder of files"),
+        (
+            "nickel.csv",
+            [f"{8233 + n},{n > 100:d}.{n % 3}" for n in range(200)],
+            "nickel.csv: its edge at 8333.0 eV is not the S K edge",
+        ),
+    ],
+)
+def test_references_that_cannot_be_used_are_named(listed, tmp_path, name, content, said):
+    place = tmp_path / name
+    if name == "folder":
+        place.mkdir()
+    if content is not None:
+        place.write_text("\n".join(["energy_eV,mu_raw", *content, ""]))
+    line = refused("identify", SULFONE, "--candidates", listed, "--edge", "S K", "--references", place)
+    assert f"{tmp_path}/{name.split('.')[0]}" in line
+    assert said in line
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_predictor")
+def test_a_reference_that_does_not_cover_the_range_is_named(listed, tmp_path):
+    short = tmp_path / "short.csv"
+    lines = (SULFONE.parent / "cysteine.csv").read_text().splitlines()
+    short.write_text("\n".join(line for line in lines if line.startswith("#") or float(line.split(",")[0]) < 2500))
+    line = refused("identify", SULFONE, "--candidates", listed, "--edge", "S K", "--references", short)
+    assert f"{SULFONE}: reference short.csv: it covers 2440.0 to 2500.0 eV, the fit needs 2458.0 to" in line
+
+
 @pytest.fixture(scope="module")
 def simulated(listed, catalog):
     """The adaptive run of a process of its own, into the catalog that this process serves."""

@@ -20,6 +20,9 @@ def test_a_channels_table_replaces_the_names_it_gives(tmp_path):
         ("[channels]\ni0 = ''\n", r"channels.i0"),
         ("[channels]\ni0 = 5\n", r"channels.i0.*string"),
         ("[channels]\ni0 = 'energy'\n", r"share one data key"),
+        ("[mono]\nbacklash = -1\n", r"mono.backlash: .*greater than or equal to 0"),
+        ("[mono]\nlow = 3000\nhigh = 2000\n", r"mono: .*low 3000 eV is not below high 2000 eV"),
+        ('[theory_shift]\n"S K" = { shift = -0.57, sd = 0 }\n', r"theory_shift.S K.sd: .*greater than 0"),
         ("[chanels]\n", r"chanels: .*; the settings here are convention, mode, channels"),
     ],
 )

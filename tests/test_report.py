@@ -4,7 +4,17 @@ import pytest
 from rich.console import Console
 
 from xas_bluesky.comparison import Group, Identification, Ranked
-from xas_bluesky.report import SHOWN, answer_table, figures_table, outcome_report, results_table, step_table
+from xas_bluesky.comparison.fingerprint import Fit
+from xas_bluesky.comparison.mixtures import Mixture
+from xas_bluesky.report import (
+    SHOWN,
+    answer_table,
+    figures_table,
+    identification_report,
+    outcome_report,
+    results_table,
+    step_table,
+)
 
 
 def shown(renderable) -> str:
@@ -31,6 +41,23 @@ def test_the_leading_candidates_the_rest_and_none_are_shown(answer):
     assert "0.080" in text
     assert "none of these" in lines[-2]
     assert "0.050" in lines[-2]
+
+
+def cells(text: str, start: str) -> list[str]:
+    """Cells of the row that starts so."""
+    row = next(line for line in text.splitlines() if line.startswith(f"│ {start}"))
+    return [part.strip() for part in row.strip("│").split("│")]
+
+
+def test_mixtures_and_fits_are_shown_below_the_answer_where_they_are_given(answer):
+    assert shown(identification_report(answer)) == shown(answer_table(answer))
+    mixtures = [Mixture("taurine", "thiol 1", 0.7, 0.049, 0.912), Mixture("thiol 2", "thiol 3", 0.5, 0.28, 0.05)]
+    fits = [Fit(("a.csv", "b.csv"), (0.25, 0.75), (0.01, 0.02), 0.0, 0.0, 0.00123, 0.31, 0.0012, -1390.26, 259)]
+    text = shown(identification_report(answer, mixtures, fits))
+    assert cells(text, "taurine + thiol 1") == ["taurine + thiol 1", "0.70 + 0.30 (± 0.05)", "0.912"]
+    assert cells(text, "a.csv") == ["a.csv", "0.250 ± 0.010", "0.00123", "0.0012", "-1390.3"]
+    assert cells(text, "b.csv")[:2] == ["b.csv", "0.750 ± 0.020"]
+    assert text.index("none of these") < text.index("mixtures of two") < text.index("fits by measured references")
 
 
 def test_a_step_says_how_far_it_is_and_what_comes_next(outcome):

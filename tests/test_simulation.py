@@ -1,8 +1,8 @@
 import pytest
 
+from xas_bluesky.beamline import conventional_scan
 from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
 from xas_bluesky.errors import EdgeError, SpectrumError
-from xas_bluesky.session import conventional_scan
 from xas_bluesky.simulation import devices_of, measure_conventional, simulate
 from xas_bluesky.spectra import Spectrum
 
@@ -32,7 +32,7 @@ def test_a_known_spectrum_is_recognized_and_compared_with_the_conventional_scan(
         outcome.conventional.photons,
     )
     start = catalog.runs[outcome.raw_uid].metadata["start"]
-    assert (start["plan_name"], start["sample_name"]) == ("agent_scan", "mine")
+    assert (start["plan_name"], start["sample_name"]) == ("agent_xas", "mine")
 
     again = simulate(known, laboratory.candidates, "S K", "mine", laboratory, catalog, settings=settings)
     assert again.answer == outcome.answer

@@ -24,6 +24,7 @@ def spectra(names: tuple[str, ...], seed: int) -> PredictedSpectra:
         supported=random.random(count) > 0.5,
         distance=random.random(count),
         model="0123456789abcdef",
+        source=("theory", *("model",) * (count - 1)),
     )
 
 

@@ -64,7 +64,7 @@ def predict(
 
     from xas_bluesky.files import read_candidates
     from xas_bluesky.predictor_client import LocalPredictor
-    from xas_bluesky.session import warnings_of
+    from xas_bluesky.outcome import warnings_of
 
     listed = read_candidates(candidates)
     with LocalPredictor(device, os.cpu_count() or 1, model) as predictor:
@@ -86,25 +86,45 @@ def predict(
 
 @app.command()
 @explained
-def identify(spectrum: SpectrumFile, candidates: CandidatesOption, edge: Edge, as_json: AsJson = False) -> None:
+def identify(
+    spectrum: SpectrumFile,
+    candidates: CandidatesOption,
+    edge: Edge,
+    references: Annotated[
+        list[Path] | None,
+        typer.Option(help="measured spectrum, or folder of them, to fit this one by; give it again for another"),
+    ] = None,
+    mixtures: Annotated[bool, typer.Option("--mixtures", help="weigh mixtures of two candidates, too")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Identify a measured spectrum among candidates, or none of them."""
     from xas_bluesky.comparison import Gap, identify, make_hypotheses
-    from xas_bluesky.edges import find_edge
+    from xas_bluesky.comparison.fingerprint import rank_references, read_references
+    from xas_bluesky.comparison.mixtures import find_mixtures
     from xas_bluesky.files import read_candidates, read_spectrum
+    from xas_bluesky.outcome import warnings_of
     from xas_bluesky.predictor_client import LocalPredictor
     from xas_bluesky.reduction import absorption
-    from xas_bluesky.report import answer_table
-    from xas_bluesky.session import warnings_of
+    from xas_bluesky.report import identification_report
 
-    known, listed, energy = read_spectrum(spectrum), read_candidates(candidates), find_edge(edge).energy
+    known, listed, gap = read_spectrum(spectrum), read_candidates(candidates), Gap.for_edge(edge)
+    measured_references = read_references(references or [], edge, leave_out=spectrum)
     with LocalPredictor() as predictor:
         prediction = predictor.predict(listed, edge)
-    hypotheses = make_hypotheses(prediction.spectra, prediction.population, Gap.for_edge(edge), energy)
+    hypotheses = make_hypotheses(prediction.spectra, prediction.population, gap)
     with _about(spectrum):
-        answer = identify(absorption(known), hypotheses)
+        measured = absorption(known)
+        answer = identify(measured, hypotheses)
+        mixed = find_mixtures(measured, hypotheses) if mixtures else None
+        fits = rank_references(measured, measured_references) if references else None
     warnings = [*warnings_of(prediction), *Gap.doubts(edge)]
     _warn(warnings)
-    _show({**asdict(answer), "warnings": warnings}, as_json, answer_table(answer))
+    found = {**asdict(answer), "warnings": warnings}
+    if mixed is not None:
+        found["mixtures"] = [asdict(mixture) for mixture in mixed]
+    if fits is not None:
+        found["fingerprint"] = [asdict(fit) for fit in fits]
+    _show(found, as_json, identification_report(answer, mixed, fits))
 
 
 @app.command()
@@ -151,6 +171,25 @@ def results(
     with open_catalog(catalog, create=False) as opened:
         found = opened.search(sample=sample, candidate=candidate, min_probability=min_probability, edge=edge)
     _show({"results": found}, as_json, results_table(found))
+
+
+@app.command()
+@explained
+def replay(
+    record: Annotated[str, typer.Argument(help="the record's key, as results gives it")],
+    catalog: CatalogPlace = DEFAULT_CATALOG,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute a record's decisions from its raw runs and what was predicted; exit code 1 when they differ."""
+    from xas_bluesky.replaying import replay_record
+    from xas_bluesky.report import replay_report
+    from xas_bluesky.results import open_catalog
+
+    with open_catalog(catalog, create=False) as opened:
+        replayed = replay_record(opened, record)
+    _show({"record": record, **replayed.to_json()}, as_json, replay_report(replayed))
+    if replayed.first_difference is not None:
+        raise typer.Exit(1)
 
 
 @app.command()

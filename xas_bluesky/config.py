@@ -111,6 +111,34 @@ class Fluorescence(_Settings):
     exit: Annotated[float, Field(gt=0, le=90)] = 45.0
 
 
+class Mono(_Settings):
+    """Say how the mono is moved.
+
+    A sweep is begun from `backlash` (eV) below its first energy, where `settle` (s) is waited. No energy below `low` or
+    above `high` (eV) is asked for, nor any outside the limits of the device. `anchors`: whether adaptive scans measure two
+    energies again every now and then, to take out drift and to notice radiation damage.
+    """
+
+    backlash: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    settle: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    low: PositiveFloat | None = None
+    high: PositiveFloat | None = None
+    anchors: bool = True
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            raise ValueError(f"low {self.low:g} eV is not below high {self.high:g} eV; give low before high")
+        return self
+
+
+class TheoryShift(_Settings):
+    """Give what a measured reference of known structure said: `shift`, measured − predicted energies (eV), and its error."""
+
+    shift: Annotated[float, Field(allow_inf_nan=False)]
+    sd: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Settings(_Settings):
     """Hold what a beamline.toml says; a table that is not there keeps its defaults.
 
@@ -119,7 +147,7 @@ class Settings(_Settings):
     counts them, or its counts per photon (a voltage-to-frequency converter's gain); the noise of others is told from
     repeats or from scatter. `dark` (counts/s): subtracted. `saturation` (counts/s): from there on a counter is not
     believed. `glitches`: windows (eV) that are left out. `foil`: edge of the reference foil, as in "Cu K", to calibrate
-    the energies by.
+    the energies by. `theory_shift`: of this beamline, by edge.
     """
 
     convention: str | None = None
@@ -132,6 +160,8 @@ class Settings(_Settings):
     fluorescence: Fluorescence = Fluorescence()
     glitches: tuple[tuple[float, float], ...] = ()
     foil: str | None = None
+    mono: Mono = Mono()
+    theory_shift: Mapping[str, TheoryShift] = {}
 
     @model_validator(mode="before")
     @classmethod

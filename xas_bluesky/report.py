@@ -9,7 +9,10 @@ from rich.text import Text
 
 from xas_bluesky.agent import Step
 from xas_bluesky.comparison import Identification
-from xas_bluesky.session import Outcome
+from xas_bluesky.comparison.fingerprint import Fit
+from xas_bluesky.comparison.mixtures import Mixture
+from xas_bluesky.outcome import Outcome
+from xas_bluesky.replaying import Replayed, difference_of
 from xas_bluesky.spectra import ReducedScan
 
 SHOWN = 8
@@ -68,6 +71,37 @@ def answer_table(answer: Identification, title: str = "") -> RenderableType:
     return table
 
 
+def identification_report(
+    answer: Identification, mixtures: Sequence[Mixture] | None = None, fits: Sequence[Fit] | None = None
+) -> RenderableType:
+    """Return an answer as a table, and below it the mixtures and the fits by references, where they are given."""
+    tables = [answer_table(answer)]
+    if mixtures is not None:
+        tables.append(mixture_table(mixtures))
+    if fits is not None:
+        tables.append(fit_table(fits))
+    return Group(*tables)
+
+
+def mixture_table(mixtures: Sequence[Mixture]) -> RenderableType:
+    """Return the leading mixtures of two candidates as a table, with the share of each and the probability."""
+    table = Table("mixture", Column("of the absorbers", justify="right"), "probability", title="mixtures of two")
+    for mixture in mixtures[:SHOWN]:
+        shares = f"{mixture.fraction:.2f} + {1 - mixture.fraction:.2f} (± {mixture.fraction_sd:.2f})"
+        table.add_row(f"{mixture.first} + {mixture.second}", shares, f"{mixture.probability:.3f}")
+    return table
+
+
+def fit_table(fits: Sequence[Fit]) -> RenderableType:
+    """Return the leading fits by references as a table, the best first."""
+    table = Table("references", "weights", "R-factor", "reduced χ²", "AIC", title="fits by measured references")
+    for fit in fits[:SHOWN]:
+        weights = [f"{weight:.3f} ± {error:.3f}" for weight, error in zip(fit.weights, fit.errors, strict=True)]
+        figures = (f"{fit.r_factor:.5f}", f"{fit.reduced_chi_square:.3g}", f"{fit.aic:.1f}")
+        table.add_row("\n".join(fit.references), "\n".join(weights), *figures)
+    return table
+
+
 def step_table(step: Step) -> RenderableType:
     """Return the live table of one step: points measured, what comes next, and the leading candidates."""
     request = step.decision.request
@@ -106,6 +140,30 @@ def results_table(found: Sequence[dict[str, Any]]) -> RenderableType:
             record["sample"], record["edge"], best["candidate"], *numbers, record["raw_uid"][:8], record["record"][:8]
         )
     return table
+
+
+def replay_report(replayed: Replayed) -> RenderableType:
+    """Return a replay as a table, a row a decision, and below it what it comes to."""
+    right = [Column(head, justify="right") for head in ("decision", "from points", "asks for", "off by")]
+    table = Table(*right, "reason", title="decisions, replayed")
+    differs = replayed.first_difference
+    for index, (was, now) in enumerate(replayed.pairs):
+        asked = f"{len(was.energy)}" if was.energy == now.energy else f"{len(was.energy)}, now {len(now.energy)}"
+        wrong = differs is not None and differs.decision == index
+        points = str(now.spent.points) if now.spent else ""
+        table.add_row(str(index), points, asked, f"{difference_of(was, now):.1g}", was.reason, style="bold" if wrong else "")
+    here = replayed.to_json()
+    versions = f"by version {here['version']}; here it is {here['version_here']}"
+    said = (
+        f"all {len(replayed.again)} decisions come out as recorded"
+        if differs is None
+        else f"decision {differs.decision} differs: {differs.what}, recorded {differs.recorded}, replayed {differs.replayed}"
+    )
+    return Group(
+        table,
+        f"{said}; probabilities differ by {replayed.largest_difference:.1g} at most",
+        f"recorded {versions}; the spectra are those recorded, of model {replayed.record.model}",
+    )
 
 
 def figures_table(figures: Mapping[str, Mapping[str, float]]) -> RenderableType:

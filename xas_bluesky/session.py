@@ -1,119 +1,59 @@
-"""One beamline's session: devices, predictor and catalog wired into the plan that users run."""
+"""One beamline's session: devices, predictor and catalog wired into the plans that users run."""
 
-import logging
-import math
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any, TypeVar
+from uuid import uuid4
 
-import bluesky.preprocessors as bpp
-from bluesky.protocols import Readable
 from bluesky.utils import MsgGenerator
 
-from xas_bluesky.agent import Agent, Step, Watch
+from xas_bluesky.agent import Agent, Watch
+from xas_bluesky.beamline import OVERHEAD, Devices, conventional_scan
 from xas_bluesky.candidates import Candidate
-from xas_bluesky.comparison import Gap, Identification
-from xas_bluesky.config import Settings
-from xas_bluesky.decision import Budget, Recommender, ScanRequest, Spent, regions
-from xas_bluesky.documents import Collector
+from xas_bluesky.comparison import Gap
+from xas_bluesky.decision import Budget, Recommender, ScanRequest, Spent, anchors_for
 from xas_bluesky.edges import find_edge
-from xas_bluesky.errors import CatalogError, InputError, PredictionError
+from xas_bluesky.errors import InputError
+from xas_bluesky.escalation import Escalation
 from xas_bluesky.files import read_candidates
-from xas_bluesky.plans import agent_scan, wait_at_most
+from xas_bluesky.investigation import Exposure, Investigation, Sample, Visits, conclude_all, in_background
+from xas_bluesky.outcome import Ending, Outcome
+from xas_bluesky.plans import agent_scan, limits_of, reachable, wait_at_most
 from xas_bluesky.plans.adaptive import PATIENCE
-from xas_bluesky.plans.xas_scan import Axis
 from xas_bluesky.predictor_client import PredictorClient
-from xas_bluesky.results import AnalysisRecord, Catalog, DecisionStep
-from xas_bluesky.spectra import Prediction
+from xas_bluesky.results import Catalog
+from xas_bluesky.rounds import GoTo, Rounds
 
-BOUNDS = (-30.0, -10.0, 30.0, 45.0)
-STEPS = (2.0, 0.2, 1.0)
-DWELL = 1.0
-"""The conventional scan: regions (eV from the edge), their steps (eV), and seconds a point."""
-OVERHEAD = 0.5
-"""Seconds of motion and settling that a point is taken to cost."""
 PREDICTION_PATIENCE = 30.0
 """Seconds that a run waits for predictions before it starts with the conventional scan."""
-
-
-logger = logging.getLogger(__name__)
+CLOSING_PATIENCE = 5.0
+"""Seconds that the end of an interrupted plan is held up, so that its record is written; it is written later otherwise."""
 
 Result = TypeVar("Result")
-
-
-def wall_clock() -> tuple[float, float]:
-    """Say the seconds passed, and that photons are not counted: what real devices `used`."""
-    return time.monotonic(), float("nan")
-
-
-@dataclass(frozen=True, slots=True)
-class Devices:
-    """Name what a plan moves and reads; `used` says the seconds and photons used since the devices were made."""
-
-    energy: Axis
-    dwell: Axis
-    detectors: Sequence[Readable[Any]]
-    used: Callable[[], tuple[float, float]] = wall_clock
-    settings: Settings = Settings()  # noqa: RUF009  (frozen)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Hold what a run led to; `record` is the key of the analysis record, None if the catalog did not take it."""
-
-    answer: Identification
-    spent: Spent
-    conventional: Spent
-    stop_reason: str
-    raw_uid: str
-    record: str | None
-    steps: tuple[Step, ...]
-    prediction: Prediction
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the outcome as plain JSON; photons that nobody counts are null."""
-        used = {**asdict(self.spent), **{f"{name}_conventional": value for name, value in asdict(self.conventional).items()}}
-        return {
-            **asdict(self.answer),
-            **{name: value if math.isfinite(value) else None for name, value in used.items()},
-            "stop_reason": self.stop_reason,
-            "raw_uid": self.raw_uid,
-            "record": self.record,
-            "warnings": [*warnings_of(self.prediction), *Gap.doubts(self.prediction.spectra.edge)],
-        }
-
-
-def conventional_scan(edge: str) -> ScanRequest:
-    """Return the conventional scan around an edge."""
-    return regions(find_edge(edge).energy, BOUNDS, STEPS, DWELL)
-
-
-def warnings_of(prediction: Prediction) -> list[str]:
-    """Say which candidates could not be predicted, and which lie outside what the model was trained on."""
-    spectra = prediction.spectra
-    outside = [name for name, known in zip(spectra.candidate, spectra.supported, strict=True) if not known]
-    wide = [
-        f"candidate {name!r}: an element or the surroundings of its absorber are new to the model; its band is wide"
-        for name in outside
-    ]
-    return [*prediction.rejected, *wide]
 
 
 class Session:
     """Run adaptive scans on one beamline, and leave their answers in a catalog.
 
-    `watch` is called with each step of a run, on the agent's thread.
+    `watch` is called with each step of a run, on the agent's thread; `escalation` computes leading candidates from first
+    principles meanwhile.
     """
 
-    def __init__(self, devices: Devices, predictor: PredictorClient, catalog: Catalog, watch: Watch | None = None) -> None:
+    def __init__(
+        self,
+        devices: Devices,
+        predictor: PredictorClient,
+        catalog: Catalog,
+        watch: Watch | None = None,
+        escalation: Escalation | None = None,
+    ) -> None:
         self.devices = devices
         self.predictor = predictor
         self.catalog = catalog
         self.watch = watch
+        self.escalation = escalation
+        self._dose: dict[tuple[str, str], float] = {}
 
     def agent_xas(
         self,
@@ -121,6 +61,7 @@ class Session:
         edge: str,
         sample: str,
         *,
+        spot: str = "",
         budget: Budget | None = None,
         conventional_spent: Spent | None = None,
         seed: int = 0,
@@ -128,105 +69,110 @@ class Session:
     ) -> MsgGenerator[Outcome]:
         """Measure where the candidates differ until one group of them, or none, is sure; return the outcome.
 
-        `candidates`: a list, or the path of a .csv or .smi file; `conventional_spent`: what the conventional scan would
-        use, estimated if not given; `seed` is written down with the answer; `patience`: seconds to wait for a decision
-        before the conventional scan goes on. Raises InputError before anything is measured when the candidates or the
-        edge cannot be used, and PredictionError after the run when no prediction came: the measured spectrum is in the
-        catalog all the same.
+        `candidates`: a list, or the path of a file of them; `spot`: where on the sample, its dose adds up over the session's
+        runs; `conventional_spent`: what the conventional scan would use, estimated if not given; `seed` is written down with
+        the answer; `patience`: seconds to wait for a decision before the conventional scan goes on. However the plan ends,
+        its run is closed, and a record says what was answered until then. Raises InputError before anything is measured
+        when the candidates, the edge, the limits or the budget cannot be used, and PredictionError after the run when no
+        prediction came: the measured spectrum is in the catalog all the same.
         """
-        scan = conventional_scan(edge)
-        budget = budget or Budget()
-        listed = read_candidates(Path(candidates)) if isinstance(candidates, str | Path) else candidates
-        prediction = in_background(lambda: self.predictor.predict(listed, edge))
-        if (yield from wait_at_most(prediction, PREDICTION_PATIENCE)) and isinstance(prediction.exception(), InputError):
-            prediction.result()
-        collector = Collector(self.devices.settings)
-        before = self.devices.used()
+        scan = self._conventional(edge)
+        work = self._investigation(Sample(sample, candidates, spot, budget=budget), edge, scan, seed, conventional_spent)
 
-        def spent(points: int) -> Spent:
-            seconds, photons = (now - then for now, then in zip(self.devices.used(), before, strict=True))
-            return Spent(points, seconds, photons)
-
-        recommender = Recommender(edge, scan, budget=budget, overhead=OVERHEAD)
-        with Agent(collector, recommender, prediction, spent, self.watch) as agent:
+        def measuring() -> MsgGenerator[None]:
+            if (yield from wait_at_most(work.prediction, PREDICTION_PATIENCE)):
+                if isinstance(work.prediction.exception(), InputError):
+                    work.prediction.result()
+                yield from wait_at_most(work.agent.prepare(), PREDICTION_PATIENCE)
+            work.exposure.begin()
+            devices = self.devices
             plan = agent_scan(
-                self.devices.energy,
-                self.devices.dwell,
-                self.devices.detectors,
-                agent,
+                devices.energy,
+                devices.dwell,
+                devices.detectors,
+                work.agent,
                 scan,
                 edge=edge,
                 sample=sample,
-                settings=self.devices.settings,
+                settings=devices.settings,
+                md={"plan_name": "agent_xas", "spot": spot},
                 patience=patience,
-                most=budget.points,
+                most=work.budget.points,
             )
-            raw_uid = yield from bpp.subs_wrapper(plan, [collector])
-            if not (agent.steps and agent.steps[-1].final):
-                # predictions or decisions were late or failed until the scan was over: one decision from all of it
-                yield from wait_at_most(prediction, PREDICTION_PATIENCE)
-                yield from wait_at_most(agent.ask(), PREDICTION_PATIENCE)
-        usual = conventional_spent or Spent(len(scan), float((scan.dwell + OVERHEAD).sum()), float("nan"))
-        finishing = in_background(lambda: self._finish(agent, prediction, raw_uid, sample, usual, seed))
-        yield from wait_at_most(finishing, None)
-        return finishing.result()
+            yield from work.collecting(plan)
 
-    def _finish(
-        self, agent: Agent, prediction: "Future[Prediction]", raw_uid: str, sample: str, usual: Spent, seed: int
-    ) -> Outcome:
-        answered = [step for step in agent.steps if step.decision.answer is not None]
-        if not answered:
-            why = "; ".join(dict.fromkeys(agent.errors)) or "the predictor did not answer in time"
-            raise PredictionError(f"run {raw_uid} was measured and kept, but not analysed: {why}")
-        last = answered[-1]
-        answer = last.decision.answer
-        assert answer is not None  # noqa: S101
-        stop_reason = last.decision.reason if last.final else "the conventional scan is complete"
-        record = AnalysisRecord(
-            raw_uid=raw_uid,
+        yield from self._recorded([work], measuring())
+        concluding = in_background(partial(work.conclude, Ending(), PREDICTION_PATIENCE))
+        yield from wait_at_most(concluding, None)
+        return concluding.result()
+
+    def agent_xas_samples(
+        self,
+        samples: Sequence[Sample],
+        edge: str,
+        go_to: GoTo,
+        *,
+        seconds: float = float("inf"),
+        seed: int = 0,
+        patience: float = PATIENCE,
+    ) -> MsgGenerator[tuple[Outcome | Exception, ...]]:
+        """Divide the beam time among samples, or spots of one, each with its own candidates; return what each led to.
+
+        `go_to(sample)`: a plan that brings a sample into the beam; `seconds`: for all of them. Each visit of a sample is a
+        sweep in a run of its own; the start documents of all have one `xas_session`. A sample whose candidates cannot be
+        predicted, or which cannot be gone to, leaves its error in the place of an outcome, or, once it was measured, a record
+        that says so; the others go on. The rest is as for `agent_xas`.
+        """
+        scan = self._conventional(edge)
+        works = [self._investigation(sample, edge, scan, seed) for sample in samples]
+        md: dict[str, Any] = {"plan_name": "agent_xas_samples", "xas_session": str(uuid4())}
+        rounds = Rounds(works, self.devices, go_to, scan, edge, md, patience, seconds, PREDICTION_PATIENCE)
+        ending = yield from self._recorded(works, rounds.plan())
+        concluding = conclude_all(works, ending, PREDICTION_PATIENCE)
+        yield from wait_at_most(concluding, None)
+        return concluding.result()
+
+    def _conventional(self, edge: str) -> ScanRequest:
+        return reachable(conventional_scan(edge), limits_of(self.devices.energy, self.devices.settings.mono))
+
+    def _investigation(
+        self, sample: Sample, edge: str, scan: ScanRequest, seed: int, usual: Spent | None = None
+    ) -> Investigation:
+        given, settings = sample.candidates, self.devices.settings
+        listed = read_candidates(Path(given)) if isinstance(given, str | Path) else given
+        budget = sample.budget or Budget()
+        exposure = Exposure(self.devices.used, self._dose.get((sample.name, sample.spot), 0.0), budget)
+        anchor = anchors_for(edge, scan) if settings.mono.anchors else None
+        shifts = {str(find_edge(name)): (known.shift, known.sd) for name, known in settings.theory_shift.items()}
+        gap = Gap.for_edge(edge, shifts.get(str(find_edge(edge))))
+        visits, recommender = Visits(settings), Recommender(edge, scan, gap=gap, budget=budget)
+        refiner = self.escalation.of(listed) if self.escalation else None
+        prediction = in_background(lambda: self.predictor.predict(listed, edge))
+        return Investigation(
             sample=sample,
-            ranking=answer.ranking,
-            groups=answer.groups,
-            none_of_these=answer.none_of_these,
-            stop_reason=stop_reason,
+            agent=Agent(visits, recommender, prediction, exposure.spent, self.watch, anchor, refiner),
+            visits=visits,
+            exposure=exposure,
+            prediction=prediction,
+            catalog=self.catalog,
+            budget=budget,
+            listed=len(listed),
+            usual=usual or Spent(len(scan), float((scan.dwell + OVERHEAD).sum()), float("nan")),
             seed=seed,
-            **asdict(last.spent),
-            **{f"{name}_conventional": value for name, value in asdict(usual).items()},
-            decisions=tuple(_to_record(step, prediction.result().spectra.candidate) for step in answered),
-            predicted=prediction.result().spectra,
-            errors=tuple(agent.errors),
         )
+
+    def _recorded(self, works: Sequence[Investigation], plan: MsgGenerator[Result]) -> MsgGenerator[Result]:
+        """Have what was answered recorded when the plan is interrupted or fails, and let that go on."""
         try:
-            key = self.catalog.save(record)
-        except CatalogError:
-            logger.exception("run %s: the answer could not be kept", raw_uid)
-            key = None
-        return Outcome(answer, last.spent, usual, stop_reason, raw_uid, key, tuple(answered), prediction.result())
-
-
-def _to_record(step: Step, candidates: Sequence[str]) -> DecisionStep:
-    answer, request = step.decision.answer, step.decision.request
-    assert answer is not None  # noqa: S101
-    probability = {ranked.candidate: ranked.probability for ranked in answer.ranking}
-    return DecisionStep(
-        time=step.time,
-        energy=tuple(request.energy.tolist()) if request else (),
-        dwell=tuple(request.dwell.tolist()) if request else (),
-        posterior=tuple(probability[name] for name in candidates),
-        none_of_these=answer.none_of_these,
-        reason=step.decision.reason,
-    )
-
-
-def in_background(work: Callable[[], Result]) -> "Future[Result]":
-    """Start work on a thread of its own."""
-    future: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)
-
-    Thread(target=run, name="xas-session", daemon=True).start()
-    return future
+            return (yield from plan)
+        except BaseException as error:
+            begun = [work for work in works if work.visits.uids]
+            concluding = conclude_all(begun, Ending.by(error), CLOSING_PATIENCE)
+            if not isinstance(error, GeneratorExit):  # halted: nothing may be yielded any more
+                yield from wait_at_most(concluding, CLOSING_PATIENCE)
+            raise
+        finally:
+            for work in works:
+                self._dose[work.sample.name, work.sample.spot] = work.exposure.dose
+                if not work.visits.uids:
+                    work.agent.close()

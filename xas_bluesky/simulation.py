@@ -6,14 +6,16 @@ from typing import Any
 from bluesky import RunEngine
 
 from xas_bluesky.agent import Watch
+from xas_bluesky.beamline import Devices, conventional_scan
 from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
 from xas_bluesky.beamline_sim.settings import COUNTING
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.decision import Spent
+from xas_bluesky.outcome import Outcome
 from xas_bluesky.plans import xas_scan
 from xas_bluesky.predictor_client import PredictorClient
 from xas_bluesky.results import Catalog
-from xas_bluesky.session import Devices, Outcome, Session, conventional_scan
+from xas_bluesky.session import Session
 from xas_bluesky.spectra import Spectrum
 
 PATIENCE = 300.0

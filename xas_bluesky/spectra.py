@@ -1,8 +1,8 @@
 """Spectra as frozen values; energies in eV."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,7 +127,8 @@ class PredictedSpectra:
     correlated along energy, with covariance factorsᵀ·factors, counted in std² too; `ionization` (n,) eV; `supported`
     (n,) False where a structure is unlike all of the training set; `distance` (n,) how far it lies from that set, in the
     networks' latent space and its own unit: the larger, the less like it; NaN in a record from before this was kept;
-    `model`: the hash of the weights.
+    `model`: the hash of the weights; `source` (n,): "model", or "theory" where the spectrum is computed from first
+    principles; empty where all are the model's.
     """
 
     edge: str
@@ -140,9 +141,41 @@ class PredictedSpectra:
     supported: NDArray[np.bool_]
     distance: Array
     model: str
+    source: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.candidate)
+
+    def chosen(self, names: Sequence[str]) -> "PredictedSpectra":
+        """Return the spectra of these candidates, in this order."""
+        rows = [self.candidate.index(name) for name in names]
+        parts = {part: getattr(self, part)[rows] for part in (*BY_CANDIDATE, "distance")}
+        source = tuple(self.source[row] for row in rows) if self.source else ()
+        return replace(self, candidate=tuple(names), source=source, **parts)
+
+    def with_rows(self, other: "PredictedSpectra") -> "PredictedSpectra":
+        """Return these spectra with those of `other`, and their sources, in the place of the same candidates' own.
+
+        `other` holds some of the candidates, on the same energies. Factors get rows of zeros up to the larger number of
+        rows; `distance` and `model` stay.
+        """
+        rows = [self.candidate.index(name) for name in other.candidate]
+        rank = max(self.factors.shape[1], other.factors.shape[1])
+        mine, theirs = (replace(spectra, factors=_padded(spectra.factors, rank)) for spectra in (self, other))
+        parts = {part: getattr(mine, part).copy() for part in BY_CANDIDATE}
+        for part, values in parts.items():
+            values[rows] = getattr(theirs, part)
+        source = list(self.source or ("model",) * len(self))
+        for row, name in zip(rows, other.source or ("model",) * len(other), strict=True):
+            source[row] = name
+        return replace(self, source=tuple(source), **parts)
+
+
+BY_CANDIDATE = ("mean", "std", "factors", "ionization", "supported")
+
+
+def _padded(factors: Array, rank: int) -> Array:
+    return np.pad(factors, ((0, 0), (0, rank - factors.shape[1]), (0, 0)))
 
 
 @dataclass(frozen=True, slots=True)

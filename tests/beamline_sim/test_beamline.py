@@ -5,11 +5,11 @@ import pytest
 from bluesky import RunEngine
 
 import xas_bluesky.beamline_sim
-from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
+from xas_bluesky.beamline_sim import BeamlineSettings, FragileSample, SimulatedBeamline
 from xas_bluesky.beamline_sim.settings import COUNTING
 from xas_bluesky.decision.scan_request import ScanRequest, regions
 from xas_bluesky.documents import Collector
-from xas_bluesky.errors import EdgeError
+from xas_bluesky.errors import EdgeError, SettingsError
 from xas_bluesky.plans.xas_scan import xas_scan
 from xas_bluesky.reduction import absorption
 from xas_bluesky.spectra import Spectrum
@@ -146,6 +146,100 @@ def test_seconds_and_photons_are_exact_sums():
     moves = len(request) if request.energy[0] != start else len(request) - 1
     assert beamline.elapsed == pytest.approx(travel / 4.0 + 0.3 * moves + request.dwell.sum(), rel=1e-12)
     assert beamline.photons == pytest.approx(3e8 * request.dwell.sum(), rel=1e-12)
+
+
+def flat(value):
+    return lambda energy: np.full(len(energy), value)
+
+
+def count(beamline, seconds=1.0):
+    beamline.dwell.set(seconds)
+    beamline.scaler.trigger()
+    return {name: reading["value"] for name, reading in beamline.scaler.read().items()}
+
+
+def test_each_slot_of_the_stage_has_its_own_spectrum():
+    beamline = SimulatedBeamline([flat(0.0), flat(1.0), white_line], "S K")
+    seen = []
+    for slot in (0, 1, 2):
+        beamline.stage.set(slot)
+        assert beamline.mu(np.array([E0 + 2.0]))[0] == pytest.approx([0.0, 1.0, white_line(E0 + 2.0)][slot])
+        seen.append(count(beamline)["fluorescence"])
+    assert seen[1] / seen[0] == pytest.approx(1.1 / 0.1, rel=0.1)
+
+
+def test_a_sample_goes_over_into_the_damaged_one_with_the_dose_on_its_spot():
+    settings = BeamlineSettings(flux=1e9)
+    fragile = FragileSample(flat(2.0), flat(0.5), dose=1e10)
+    beamline = SimulatedBeamline([fragile, fragile], "S K", settings)
+    energy = np.array([E0])
+    assert beamline.mu(energy)[0] == 2.0
+    first = count(beamline, 5.0)
+    assert beamline.dose == 5e9
+    assert beamline.mu(energy)[0] == pytest.approx(0.5 + 1.5 * np.exp(-0.5))
+    half_way = 0.5 + 1.5 * np.exp(-0.25) + settings.background_ratio
+    assert first["fluorescence"] / first["i0"] == pytest.approx(settings.fluorescence_yield * half_way, rel=0.02)
+    beamline.stage.set(1)
+    assert (beamline.dose, beamline.mu(energy)[0], beamline.photons) == (0.0, 2.0, 5e9)  # a fresh spot
+    count(beamline, 100.0)
+    assert beamline.mu(energy)[0] == pytest.approx(0.5, abs=1e-3)
+    beamline.stage.set(0)
+    assert beamline.dose == 5e9
+    assert beamline.photons == pytest.approx(1.05e11)
+
+
+def test_known_spectra_may_be_the_fresh_and_the_damaged_one():
+    energy = E0 + np.arange(-40.0, 60.0, 0.5)
+    known = [Spectrum(energy, {"mu": white_line(energy - shift)}) for shift in (0.0, 3.0)]
+    beamline = SimulatedBeamline(FragileSample(*known, dose=1e9), "S K", BeamlineSettings(resolution=0.5))
+    peaks = [energy[beamline.mu(energy).argmax()]]
+    count(beamline, 20.0)
+    peaks.append(energy[beamline.mu(energy).argmax()])
+    assert peaks == pytest.approx([E0 + 2.0, E0 + 5.0], abs=0.5)
+
+
+def test_no_photon_without_beam_adds_to_the_dose():
+    beamline = SimulatedBeamline(white_line, "S K", BeamlineSettings(beam_dump=(0.0, None)))
+    count(beamline, 10.0)
+    assert beamline.dose == 0.0
+
+
+def test_backlash_shifts_what_is_measured_on_the_way_down_only():
+    settings = BeamlineSettings(backlash=0.6, readback_deviation=0.0, flux=1e12)
+    beamline = SimulatedBeamline(white_line, "S K", settings)
+    ratios = {}
+    for start in (E0 - 10.0, E0 + 10.0):
+        beamline.energy.set(start)
+        beamline.energy.set(E0)
+        counts = count(beamline)
+        ratios[start] = counts["fluorescence"] / counts["i0"] / settings.fluorescence_yield - settings.background_ratio
+    assert ratios[E0 - 10.0] == pytest.approx(white_line(E0), rel=1e-3)
+    assert ratios[E0 + 10.0] == pytest.approx(white_line(E0 + 0.6), rel=1e-3)
+
+
+@pytest.mark.parametrize(("mode", "signal"), [("fluorescence", "fluorescence"), ("transmission", "itrans")])
+def test_i0_drifts_and_the_signal_does_not(mode, signal):
+    beamline = SimulatedBeamline(flat(1.0), "S K", BeamlineSettings(mode=mode, i0_drift=-0.5))
+    before = count(beamline)
+    count(beamline, 7200.0)
+    after = count(beamline)
+    assert after["i0"] / before["i0"] == pytest.approx(np.exp(-1.0), rel=1e-2)
+    assert after[signal] / before[signal] == pytest.approx(1.0, rel=2e-2)
+
+
+def test_the_energy_scale_drifts():
+    settings = BeamlineSettings(energy_drift=0.5, readback_deviation=0.0, flux=1e12)
+    beamline = SimulatedBeamline(white_line, "S K", settings)
+    beamline.energy.set(E0 + 1.0)
+    count(beamline, 7200.0)
+    counts = count(beamline)
+    measured = counts["fluorescence"] / counts["i0"] / settings.fluorescence_yield - settings.background_ratio
+    assert measured == pytest.approx(white_line(E0), rel=1e-2)  # after two hours the readback is 1 eV too high
+
+
+def test_no_sample_at_all_is_refused():
+    with pytest.raises(SettingsError, match="no sample"):
+        SimulatedBeamline([], "S K")
 
 
 def test_an_unknown_edge_is_refused():

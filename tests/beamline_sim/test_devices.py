@@ -80,3 +80,38 @@ def test_with_a_time_scale_the_status_finishes_later():
     assert beamline.photons == 0.0
     counting.wait(timeout=10)
     assert beamline.photons == 1e9
+
+
+def test_the_stage_takes_its_time_and_has_the_slots_of_the_samples():
+    beamline = SimulatedBeamline([step] * 4, "S K", BeamlineSettings(travel=3.0))
+    assert list(beamline.stage.read()) == ["stage"]
+    assert beamline.stage.position == 0
+    assert beamline.stage.set(3).done
+    assert (beamline.stage.position, beamline.elapsed) == (3, 9.0)
+    beamline.stage.set(3)
+    assert beamline.elapsed == 9.0
+    beamline.stage.set(2.0)  # as a plan may spell it
+    assert (beamline.stage.position, beamline.elapsed) == (2, 12.0)
+
+
+@pytest.mark.parametrize("slot", [-1, 2, 0.5, float("nan")])
+def test_a_slot_that_is_not_there_is_refused(slot):
+    beamline = SimulatedBeamline([step, step], "S K")
+    with pytest.raises(SettingsError, match=r"stage: got .*, expected a slot from 0 to 1"):
+        beamline.stage.set(slot)
+
+
+def test_backlash_shows_after_moves_down_and_is_taken_up_on_the_way_up():
+    beamline = SimulatedBeamline(step, "S K", BeamlineSettings(backlash=0.5, readback_deviation=0.0))
+    lags = []
+    for target in (2480.0, 2470.0, 2470.25, 2471.0, 2470.75, 2460.0):
+        beamline.energy.set(target)
+        lags.append(beamline.energy.actual - beamline.energy.position)
+    assert lags == pytest.approx([0.0, 0.5, 0.25, 0.0, 0.25, 0.5])
+
+
+def test_without_backlash_the_readback_is_the_true_energy():
+    beamline = SimulatedBeamline(step, "S K")
+    for target in (2480.0, 2470.0, 2475.0):
+        beamline.energy.set(target)
+        assert beamline.energy.actual == beamline.energy.position

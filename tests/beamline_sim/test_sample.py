@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from xas_bluesky.beamline_sim import broadened, mu_of_energy
+from xas_bluesky.beamline_sim import FragileSample, broadened, mu_of_energy
 from xas_bluesky.edges import find_edge
-from xas_bluesky.errors import SpectrumError
+from xas_bluesky.errors import SettingsError, SpectrumError
 from xas_bluesky.spectra import Spectrum
 
 EDGE = find_edge("S K")
@@ -59,3 +59,9 @@ def test_broadening_keeps_the_area_and_adds_widths_in_quadrature():
 
 def test_no_resolution_leaves_the_function_alone():
     assert broadened(shape, 0.0) is shape
+
+
+@pytest.mark.parametrize("dose", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_fragile_sample_needs_a_dose(dose):
+    with pytest.raises(SettingsError, match="give a finite, positive number of photons"):
+        FragileSample(shape, shape, dose)

@@ -13,7 +13,7 @@ SCAN = np.concatenate([np.arange(-30.0, -10.0, 2.0), np.arange(-10.0, 30.0, 0.4)
 @pytest.fixture
 def hypotheses(laboratory) -> Hypotheses:
     prediction = laboratory.prediction
-    return make_hypotheses(prediction.spectra, prediction.population, laboratory.gap, EDGE_ENERGY)
+    return make_hypotheses(prediction.spectra, prediction.population, laboratory.gap)
 
 
 @pytest.fixture

@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 
-from xas_bluesky.comparison import identify, indistinguishable, make_hypotheses
+from xas_bluesky.comparison import Grouping, identify, make_hypotheses
 
-from .conftest import EDGE_ENERGY, SCAN
+from .conftest import SCAN
+
+
+def indistinguishable(hypotheses, energy, noise=0.0):
+    return Grouping(hypotheses, energy, np.full(len(energy), noise)).groups(range(len(hypotheses.names)))
 
 
 @pytest.fixture
@@ -11,7 +15,7 @@ def hypotheses_of(make_laboratory):
     def made(molecules):
         laboratory = make_laboratory(molecules)
         prediction = laboratory.prediction
-        return laboratory, make_hypotheses(prediction.spectra, prediction.population, laboratory.gap, EDGE_ENERGY)
+        return laboratory, make_hypotheses(prediction.spectra, prediction.population, laboratory.gap)
 
     return made
 

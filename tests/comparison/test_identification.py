@@ -5,8 +5,7 @@ from xas_bluesky.comparison import Posterior, identification, identify
 
 
 def posterior(probability, none):
-    nothing = np.zeros(0)
-    return Posterior(np.array(probability), none, np.array([0.1, 0.2, 0.3]), nothing, nothing, nothing)
+    return Posterior(np.array(probability), none, np.array([0.1, 0.2, 0.3]))
 
 
 def test_ranking_and_groups_fall_in_probability_and_point_at_each_other():

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from xas_bluesky.comparison import compare, make_hypotheses, provisional
-from xas_bluesky.comparison.posterior import in_cells, regress
+from xas_bluesky.comparison import Belief, make_hypotheses, provisional
+from xas_bluesky.comparison.provisional import in_cells
+from xas_bluesky.comparison.regression import regress
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.spectra import Absorption
 
@@ -18,11 +19,11 @@ def alike(make_laboratory):
 
 @pytest.fixture
 def alike_hypotheses(alike):
-    return make_hypotheses(alike.prediction.spectra, alike.prediction.population, alike.gap, EDGE_ENERGY)
+    return make_hypotheses(alike.prediction.spectra, alike.prediction.population, alike.gap)
 
 
 def found(absorption, hypotheses):
-    posterior = compare(provisional(absorption, hypotheses.edge_energy), hypotheses)
+    posterior = Belief(hypotheses).update(absorption)
     return np.append(posterior.probability, posterior.none)
 
 
@@ -35,14 +36,13 @@ def test_without_noise_the_right_candidate_leads(laboratory, hypotheses, measure
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_probabilities_and_none_sum_to_one(laboratory, hypotheses, measure, noise):
-    posterior = compare(provisional(measure(laboratory.sample("thiol"), noise=noise), EDGE_ENERGY), hypotheses)
+    posterior = Belief(hypotheses).update(measure(laboratory.sample("thiol"), noise=noise))
     assert posterior.probability.sum() + posterior.none == pytest.approx(1.0)
-    assert posterior.weight.sum() == pytest.approx(1.0)
     assert (posterior.probability >= 0).all()
 
 
 def test_the_shift_found_is_that_of_the_sample(laboratory, hypotheses, measure):
-    posterior = compare(provisional(measure(laboratory.sample("sulfone")), EDGE_ENERGY), hypotheses)
+    posterior = Belief(hypotheses).update(measure(laboratory.sample("sulfone")))
     assert posterior.shift[2] == pytest.approx(laboratory.gap.shift, abs=0.3)
 
 
@@ -126,7 +126,7 @@ def test_a_provisional_normalization_takes_the_line_away_and_makes_the_step_one(
 
 @pytest.mark.parametrize("kept", [SCAN > EDGE_ENERGY - 5, SCAN < EDGE_ENERGY + 5, SCAN > 1e9])
 def test_too_narrow_a_range_is_refused(laboratory, measure, kept):
-    with pytest.raises(SpectrumError, match=r"some of them below 2464 eV and some above 2486 eV; measure a wider"):
+    with pytest.raises(SpectrumError, match="it takes energies below 2464 eV and above 2486 eV; measure a wider"):
         provisional(measure(laboratory.sample("thiol"), SCAN[kept]), EDGE_ENERGY)
 
 
@@ -145,4 +145,4 @@ def test_an_absorption_that_falls_at_the_edge_is_refused(laboratory, measure):
 
 def test_two_points_settle_no_edge_step():
     with pytest.raises(SpectrumError, match="the edge step is not known"):
-        provisional(Absorption([2450.0, 2470.0, 2490.0], [0.0, 1.0, 1.0], np.ones(3)), EDGE_ENERGY)
+        provisional(Absorption([2450.0, 2470.0], [0.0, 1.0], np.ones(2)), EDGE_ENERGY)

@@ -8,7 +8,7 @@ from xas_bluesky.session import conventional_scan
 from xas_bluesky.spectra import Absorption
 
 SCAN = conventional_scan("S K")
-ALIKE = {"plain": [(2473.0, 3.0)], "shouldered": [(2473.0, 3.0), (2477.5, 0.6)]}
+ALIKE = {"plain": [(2473.0, 3.0)], "shouldered": [(2473.0, 3.0), (2477.5, 0.8)]}
 
 
 def run(recommender, sample, noise=0.01):
@@ -41,10 +41,13 @@ def points(requests):
 
 def test_the_first_request_reaches_over_the_edge_within_the_conventional_scan(laboratory):
     scout = made(laboratory).scout()
-    assert scout.energy[0] == SCAN.energy[0]
-    assert scout.energy[-1] == SCAN.energy[-1]
-    assert (scout.energy < 2464).sum() >= 2
-    assert len(Recommender("S K", ScanRequest(2472.0 + np.arange(-10, 21), np.ones(31))).scout()) < len(scout)
+    assert (scout.energy < 2470).sum() >= 2
+    assert (scout.energy > 2490).sum() >= 2
+    blind = made(laboratory, learn=False).scout()
+    assert blind.energy[0] == SCAN.energy[0]
+    assert blind.energy[-1] == SCAN.energy[-1]
+    narrow = Recommender("S K", ScanRequest(2472.0 + np.arange(-10, 21), np.ones(31))).scout()
+    assert (narrow.energy[0], narrow.energy[-1]) == (2462.0, 2492.0)
 
 
 @pytest.mark.parametrize("name", ["thiol", "sulfoxide", "sulfone"])
@@ -60,6 +63,8 @@ def test_likeness_takes_more_steps_which_look_where_it_ends(make_laboratory, nam
     laboratory = make_laboratory(ALIKE)
     requests, decisions = run(made(laboratory), laboratory.sample(name))
     assert decisions[0].reason == "information gain"
+    assert 0 < decisions[0].gain < np.log(2) + 1e-9
+    assert decisions[0].seconds == pytest.approx(1.0 + requests[1].dwell.sum() + 0.5 * len(requests[1]))
     assert decisions[-1].reason.startswith("sure: ")
     assert decisions[-1].answer.ranking[0].candidate == name
     assert np.abs(requests[1].energy - 2476.7).min() < 1.5
@@ -81,8 +86,8 @@ def test_no_energy_cell_is_measured_twice_as_theory_errs_there_once(make_laborat
     requests, decisions = run(made(laboratory, points=1000), laboratory.sample("plain"))
     measured = np.concatenate([request.energy for request in requests])
     chosen = np.concatenate([request.energy for request in requests[1:]])  # the first request, the scout, is fixed
-    assert np.diff(np.sort(chosen)).min() > laboratory.gap.cell / 2
-    assert np.abs(chosen[:, None] - requests[0].energy).min() > laboratory.gap.cell / 2
+    assert np.diff(np.sort(chosen)).min() > laboratory.gap.cell / 2 - 1e-9
+    assert np.abs(chosen[:, None] - requests[0].energy).min() > laboratory.gap.cell / 2 - 1e-9
     assert len(measured) < 130
     assert decisions[-1].reason == "all energies are measured: the candidates left cannot be told apart"
 
@@ -94,7 +99,7 @@ def test_points_lost_with_the_beam_are_measured_again(make_laboratory):
     answer = Absorption(seen, laboratory.sample("plain")(seen), np.full(len(seen), 1e-4))
     wanted = recommender.decide(answer, Spent(13, 20.0, 1e9)).request.energy
     dark = Absorption(
-        np.append(seen, wanted), np.append(answer.mu, np.zeros(4)), np.append(answer.variance, np.full(4, np.inf))
+        np.append(seen, wanted), np.append(answer.mu, 0 * wanted), np.append(answer.variance, wanted * np.inf)
     )
     assert recommender.decide(dark, Spent(17, 26.0, 1e9)).request.energy.tolist() == wanted.tolist()
 
@@ -102,7 +107,7 @@ def test_points_lost_with_the_beam_are_measured_again(make_laboratory):
 def test_noisy_data_is_counted_longer(make_laboratory):
     laboratory = make_laboratory(ALIKE)
     requests, _ = run(made(laboratory), laboratory.sample("plain"), noise=0.05)
-    assert requests[1].dwell == pytest.approx(1.0)
+    assert requests[1].dwell.max() > 1.5 * run(made(laboratory), laboratory.sample("plain"), noise=0.002)[0][1].dwell.max()
 
 
 def test_a_spectrum_like_none_is_said_to_be_none(laboratory):
@@ -134,7 +139,7 @@ def test_seconds_and_photons_end_a_run_too(laboratory, monkeypatch, limits, kind
     monkeypatch.setattr(stopping, "SURE", 1.1)
     requests, decisions = run(made(laboratory, learn, **limits), laboratory.sample("thiol"))
     assert decisions[-1].reason.endswith(f"{kind} are spent")
-    assert points(requests) < 40
+    assert points(requests) < 60
 
 
 def test_without_predictions_the_conventional_scan_is_measured_once(laboratory):

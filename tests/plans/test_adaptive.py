@@ -10,12 +10,13 @@ from bluesky import RunEngine
 from bluesky.utils import RunEngineInterrupted
 
 from xas_bluesky.agent import Agent
+from xas_bluesky.beamline import conventional_scan
 from xas_bluesky.beamline_sim import BeamlineSettings, SimulatedBeamline
+from xas_bluesky.config import Mono, Settings
 from xas_bluesky.decision import Decision, Recommender, ScanRequest, Spent, regions
 from xas_bluesky.documents import Collector
-from xas_bluesky.errors import EdgeError
+from xas_bluesky.errors import EdgeError, SettingsError
 from xas_bluesky.plans import agent_scan
-from xas_bluesky.session import conventional_scan
 
 SHORT = regions(2472.0, [-20, 0, 20], [2, 1], 1.0)
 
@@ -223,4 +224,23 @@ def test_an_abort_during_a_decision_does_not_wait_for_it(run, laboratory):
 def test_an_unknown_edge_stops_before_anything_moves(run, beamline):
     with pytest.raises(EdgeError, match="'sulfur'"):
         run(Scripted(stop), edge="sulfur")
+    assert beamline.elapsed == 0.0
+
+
+def test_what_is_asked_for_stays_within_the_limits(run):
+    settings = Settings(mono=Mono(low=2460.0, high=2480.0, backlash=1.0))
+    far = ScanRequest([2400.0, 2475.3, 2600.0], [1.0] * 3)
+    farther = ScanRequest([2600.0], [1.0])
+    answers = {1: far, 2: farther}
+    documents = run(Scripted(lambda asked: Decision(answers.get(asked), "", None)), settings=settings)
+    scout = [energy for energy in SHORT.energy[::10] if 2460 <= energy <= 2480]
+    found = measured(documents)
+    assert found[: len(scout) + 1] == [*scout, 2475.3]
+    assert len(found) == len(scout) + 1 + 8  # for what lies outside, a piece of the conventional scan
+    assert 2460 <= min(found) <= max(found) <= 2480
+
+
+def test_nothing_within_the_limits_is_said_before_anything_moves(run, beamline):
+    with pytest.raises(SettingsError, match="lies outside"):
+        run(Scripted(stop), settings=Settings(mono=Mono(high=2000.0)))
     assert beamline.elapsed == 0.0

@@ -4,13 +4,17 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from xas_bluesky.comparison import Group, Ranked
-from xas_bluesky.results import AnalysisRecord, DecisionStep
+from xas_bluesky.comparison import Gap, Group, Ranked
+from xas_bluesky.config import Settings
+from xas_bluesky.decision import Anchor, Budget, ScanRequest, Spent
+from xas_bluesky.decision.information_gain import Cost
+from xas_bluesky.results import AnalysisRecord, DecisionStep, Inputs
 from xas_bluesky.spectra import PredictedSpectra
 
 CANDIDATES = ("methionine sulfone", "dimethyl sulfone (98.5 %)", "cysteine")
@@ -31,6 +35,7 @@ def record() -> AnalysisRecord:
         supported=np.array([True, False, True]),
         distance=np.array([0.125, 3.5, 0.0]),
         model="5f3a",
+        source=("model", "theory", "model"),
     )
     return AnalysisRecord(
         raw_uid="0ab9d6a4-0b9f-4d55-9a06-3c1c3f1d5a11",
@@ -54,12 +59,49 @@ def record() -> AnalysisRecord:
         seconds_conventional=290.0,
         photons_conventional=8.9e10,
         decisions=(
-            DecisionStep(1.0, (2470.0, 2475.5), (1.0, 0.5), (0.4, 0.35, 0.2), 0.05, "most information per second"),
-            DecisionStep(2.5, (2480.25,), (2.0,), (0.56, 0.41, 0.01), 0.02, "most information per second"),
-            DecisionStep(3.0, (), (), (0.56, 0.41, 0.01), 0.02, "one group above 0.95"),
+            DecisionStep(
+                1.0,
+                (2470.0, 2475.5),
+                (1.0, 0.5),
+                (0.4, 0.35, 0.2),
+                0.05,
+                "most information per second",
+                Spent(12, 25.0, 4e9, 5e9),
+            ),
+            DecisionStep(
+                2.5,
+                (2480.25,),
+                (2.0,),
+                (0.56, 0.41, 0.01),
+                0.02,
+                "most information per second",
+                Spent(13, 28.0, 4.1e9, 5.1e9),
+                ("dimethyl sulfone (98.5 %)",),
+                gain=0.1 + 0.2,
+                expected=2.5,
+                learned=2,
+            ),
+            DecisionStep(3.0, (), (), (0.56, 0.41, 0.01), 0.02, "one group above 0.95", Spent(14, 31.5, 4.2e9, 5.2e9)),
         ),
         predicted=predicted,
         time=1.8e9,
+        exit_status="abort",
+        flags=("radiation damage",),
+        dose=5.2e9,
+        revisits=("1bc9d6a4-0b9f-4d55-9a06-3c1c3f1d5a12",),
+        pauses=(1.7e9, 1.75e9),
+        warnings=("list.csv:2: not a valid SMILES",),
+        inputs=Inputs(
+            settings=Settings.read({"noise": {"i0": "photons"}, "mono": {"backlash": 2.5}}, "here"),
+            gap=Gap(shift=-0.1 - 0.2, learned=((0.1, 1 / 3), (0.2, 0.4))),
+            conventional=ScanRequest(2440.0 + np.arange(30) / 3, 0.1 + np.arange(30) / 7),
+            budget=Budget(points=60, dose=1e12 / 3),
+            cost=Cost(speed=1 / 3),
+            anchor=Anchor(2460.1, 2475.3),
+            population=replace(predicted, candidate=("a kind", "another", "a third"), source=(), distance=np.full(3, np.nan)),
+            replaced=replace(predicted.chosen(["dimethyl sulfone (98.5 %)"]), factors=rng.random((1, 5, 61)), source=()),
+            version="0.0.1",
+        ),
     )
 
 

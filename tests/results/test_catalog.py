@@ -14,7 +14,7 @@ from bluesky.plans import count
 from ophyd.sim import SynSignal
 
 from xas_bluesky.errors import CatalogError, EdgeError, SettingsError
-from xas_bluesky.results import open_catalog
+from xas_bluesky.results import DecisionStep, open_catalog
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +28,58 @@ def key(catalog, record):
     return catalog.save(record)
 
 
+def is_bit_for_bit(loaded, kept):
+    for field in dataclasses.fields(kept):
+        found, wanted = getattr(loaded, field.name), getattr(kept, field.name)
+        assert type(found) is type(wanted)
+        if isinstance(wanted, np.ndarray):
+            assert found.dtype == wanted.dtype
+            np.testing.assert_array_equal(found, wanted)
+        else:
+            assert found == wanted
+    return True
+
+
 def test_record_comes_back_whole(catalog, key, record):
     loaded = catalog.load(key)
-    assert dataclasses.replace(loaded, predicted=record.predicted) == record
-    for field in dataclasses.fields(record.predicted):
-        np.testing.assert_array_equal(getattr(loaded.predicted, field.name), getattr(record.predicted, field.name))
+    assert dataclasses.replace(loaded, predicted=record.predicted, inputs=record.inputs) == record
+    assert is_bit_for_bit(loaded.predicted, record.predicted)
+    for spectra in ("population", "replaced"):
+        assert is_bit_for_bit(getattr(loaded.inputs, spectra), getattr(record.inputs, spectra))
+    assert is_bit_for_bit(loaded.inputs.conventional, record.inputs.conventional)
+    arrays = {name: getattr(record.inputs, name) for name in ("population", "replaced", "conventional")}
+    assert dataclasses.replace(loaded.inputs, **arrays) == record.inputs
+
+
+def test_a_record_of_the_first_version_can_be_read(catalog, record):
+    figures = {"points": 14, "seconds": 31.5, "photons": 4.2e9, "points_conventional": 223, "seconds_conventional": 290.0}
+    said = {
+        "raw_uid": record.raw_uid,
+        "sample": "first",
+        "edge": "S K",
+        "model": "5f3a",
+        "none_of_these": 0.02,
+        "stop_reason": "sure",
+        "seed": 3,
+        **figures,
+        "photons_conventional": 8.9e10,
+        "time": 1.7e9,
+        "ranking": [dataclasses.asdict(ranked) for ranked in record.ranking],
+        "groups": [dataclasses.asdict(group) for group in record.groups],
+        "errors": [],
+        "candidates": list(record.predicted.candidate),
+    }
+    container = catalog.analyses.create_container(metadata=said, specs=["XASAnalysis"])
+    for name in ("energy", "mean", "std", "factors", "ionization", "supported"):
+        container.write_array(getattr(record.predicted, name), key=name)
+    container.write_array(np.array([[0.56, 0.41, 0.01]]), key="posterior")
+    container.write_table({"time": [1.0], "none_of_these": [0.02], "reason": ["sure"]}, key="decisions")
+    container.write_table({"step": [0], "energy": [2470.0], "dwell": [0.5]}, key="requested")
+    loaded = catalog.load(container.item["id"])
+    assert loaded.decisions == (DecisionStep(1.0, (2470.0,), (0.5,), (0.56, 0.41, 0.01), 0.02, "sure"),)
+    assert (loaded.inputs, loaded.warnings, loaded.exit_status) == (None, (), "success")
+    assert np.isnan(loaded.dose)
+    np.testing.assert_array_equal(loaded.predicted.factors, record.predicted.factors)
 
 
 def test_a_record_from_before_distances_were_kept_can_be_read(catalog, record):

@@ -1,4 +1,4 @@
-"""Ophyd devices of the simulated beamline: monochromator, dwell time, scaler, and the clock they share."""
+"""Ophyd devices of the simulated beamline: monochromator, sample stage, dwell time, scaler, and the clock they share."""
 
 import math
 import threading
@@ -44,21 +44,33 @@ class Monochromator(Device):
     """Move the photon energy (eV).
 
     The readback, which the user sees, misses the setpoint by a small random deviation, drawn anew for each move. A move
-    to where the setpoint already is takes no time and changes nothing.
+    to where the setpoint already is takes no time and changes nothing. The crystal is turned through a gear with play:
+    `actual`, the photon energy but for its calibration, is the readback after a move up, and lies up to `backlash` (eV)
+    above it after one down.
     """
 
     readback = Component(Signal, value=0.0, kind=Kind.hinted, metadata=READ_ONLY)
     setpoint = Component(Signal, value=0.0, kind=Kind.normal, metadata=READ_ONLY)
 
     def __init__(
-        self, name: str, *, clock: Clock, start: float, speed: float, settle: float, deviation: float, noise: Generator
+        self,
+        name: str,
+        *,
+        clock: Clock,
+        start: float,
+        speed: float,
+        settle: float,
+        deviation: float,
+        backlash: float,
+        noise: Generator,
     ) -> None:
         super().__init__(name=name)
+        self.actual = start
         self.readback.name = name
         self.readback.put(start, force=True)
         self.setpoint.put(start, force=True)
         self._clock, self._speed, self._settle = clock, speed, settle
-        self._deviation, self._noise = deviation, noise
+        self._deviation, self._backlash, self._noise = deviation, backlash, noise
 
     @property
     def position(self) -> float:
@@ -79,9 +91,39 @@ class Monochromator(Device):
 
         def arrive() -> None:
             self.readback.put(target + self._deviation * float(self._noise.standard_normal()), force=True)
+            self.actual = min(max(self.actual, self.position), self.position + self._backlash)
             status.set_finished()
 
         self._clock.spend(distance / self._speed + self._settle, arrive)
+        return status
+
+
+class Stage(Device):
+    """Bring one of several samples into the beam: slots 0, 1, 2 and so on, `travel` (s) apart."""
+
+    slot = Component(Signal, value=0, kind=Kind.hinted, metadata=READ_ONLY)
+
+    def __init__(self, name: str, *, clock: Clock, slots: int, travel: float) -> None:
+        super().__init__(name=name)
+        self.slot.name = name
+        self._clock, self._slots, self._travel = clock, slots, travel
+
+    @property
+    def position(self) -> int:
+        """Return the slot in the beam."""
+        return int(_number(self.slot))
+
+    def set(self, slot: float) -> DeviceStatus:
+        """Start a move to `slot`; raises SettingsError when there is no such slot."""
+        if slot not in range(self._slots):
+            raise SettingsError(f"{self.name}: got {slot!r}, expected a slot from 0 to {self._slots - 1}")
+        status = DeviceStatus(self)
+
+        def arrive() -> None:
+            self.slot.put(int(slot), force=True)
+            status.set_finished()
+
+        self._clock.spend(abs(int(slot) - self.position) * self._travel, arrive)
         return status
 
 

@@ -1,16 +1,37 @@
 """A simulated sample: normalized absorption as a function of the photon energy."""
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from xas_bluesky.edges import Edge
-from xas_bluesky.errors import SpectrumError
+from xas_bluesky.errors import SettingsError, SpectrumError
 from xas_bluesky.reduction import absorption, normalize
 from xas_bluesky.spectra import FWHM, Array, Spectrum
 
 MuOfEnergy = Callable[[Array], Array]
 """Photon energies (n,) eV -> absorption (n,), edge-step-normalized: 0 below the edge, about 1 above it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FragileSample:
+    """Hold a sample that the beam turns into another: after `dose` photons on a spot 1/e of it is still `fresh`.
+
+    `fresh`, `damaged`: known spectra, or functions of energy. Raises SettingsError for a dose that is not positive.
+    """
+
+    fresh: Spectrum | MuOfEnergy
+    damaged: Spectrum | MuOfEnergy
+    dose: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.dose) and self.dose > 0):
+            raise SettingsError(f"fragile sample: dose {self.dose!r}; give a finite, positive number of photons")
+
+
+Sample = Spectrum | MuOfEnergy | FragileSample
 
 KERNEL = np.linspace(-4.0, 4.0, 81)
 """Where a Gaussian is sampled, in standard deviations: a sum over it is exact to 1e-4 of the area."""
@@ -34,6 +55,24 @@ def mu_of_energy(spectrum: Spectrum, edge: Edge) -> MuOfEnergy:
         return np.interp(energy, known.energy, known.norm, left=0.0)
 
     return interpolated
+
+
+class Spot:
+    """One spot of a sample in the beam: its absorption by energy, which changes with the photons it has taken."""
+
+    def __init__(self, sample: Sample, edge: Edge, resolution: float) -> None:
+        fresh, damaged = (sample.fresh, sample.damaged) if isinstance(sample, FragileSample) else (sample, sample)
+        self._fresh, self._damaged = (
+            broadened(mu_of_energy(known, edge) if isinstance(known, Spectrum) else known, resolution)
+            for known in (fresh, damaged)
+        )
+        self._lasts = sample.dose if isinstance(sample, FragileSample) else math.inf
+        self.photons = 0.0
+
+    def mu(self, energy: Array) -> Array:
+        """Return the absorption (n,) as it is now, at photon energies (n,) eV."""
+        fresh = math.exp(-self.photons / self._lasts)
+        return self._fresh(energy) if fresh == 1 else fresh * self._fresh(energy) + (1 - fresh) * self._damaged(energy)
 
 
 def broadened(mu: MuOfEnergy, resolution: float) -> MuOfEnergy:

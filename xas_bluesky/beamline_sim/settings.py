@@ -9,7 +9,17 @@ from xas_bluesky.errors import SettingsError
 
 COUNTING = Settings(noise=dict.fromkeys(("i0", "itrans", "irefer", "fluorescence"), "photons"))
 """What a beamline.toml would say of the simulated beamline: its counters count photons."""
-MAY_BE_ZERO = {"background_ratio", "dark_rate", "resolution", "readback_deviation", "settle", "time_scale"}
+MAY_BE_ZERO = {
+    "background_ratio",
+    "dark_rate",
+    "resolution",
+    "readback_deviation",
+    "backlash",
+    "settle",
+    "travel",
+    "time_scale",
+}
+ANY_SIGN = {"energy_offset": "eV", "energy_drift": "eV/h", "i0_drift": "1/h"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +32,10 @@ class BeamlineSettings:
     step; `dark_rate`: counts/s of every detector without beam.
 
     `energy_offset` (eV): calibration error, readback minus true photon energy; `readback_deviation` (eV): standard
-    deviation of readback minus setpoint; `resolution` (eV): full width at half maximum of a Gaussian broadening. A move
-    takes its distance over `speed` (eV/s), then `settle` (s). `beam_dump`: start and duration (s, simulated clock) of a
+    deviation of readback minus setpoint; `backlash` (eV): how far the true energy stays above the readback after a move
+    down; `resolution` (eV): full width at half maximum of a Gaussian broadening. A move takes its distance over `speed`
+    (eV/s), then `settle` (s); the sample stage `travel` (s) a slot. `energy_drift` (eV/h): of the offset; `i0_drift` (1/h):
+    of the logarithm of i0's efficiency, on the simulated clock. `beam_dump`: start and duration (s, simulated clock) of a
     time without beam; duration None: it does not come back. `seed`: of all noise. `time_scale`: wall seconds per
     simulated second; 0: as fast as possible.
 
@@ -38,10 +50,14 @@ class BeamlineSettings:
     fluorescence_yield: float = 1e-3
     dark_rate: float = 10.0
     energy_offset: float = 0.0
+    energy_drift: float = 0.0
+    i0_drift: float = 0.0
     readback_deviation: float = 0.02
+    backlash: float = 0.0
     resolution: float = 0.0
     speed: float = 10.0
     settle: float = 0.2
+    travel: float = 2.0
     beam_dump: tuple[float, float | None] | None = None
     seed: int = 0
     time_scale: float = 0.0
@@ -49,9 +65,10 @@ class BeamlineSettings:
     def __post_init__(self) -> None:
         if self.mode not in ("fluorescence", "transmission"):
             raise SettingsError(f"simulated beamline: mode {self.mode!r}; give 'fluorescence' or 'transmission'")
-        if not math.isfinite(self.energy_offset):
-            raise SettingsError(f"simulated beamline: energy_offset {self.energy_offset!r} must be finite (eV)")
-        for name in (field.name for field in fields(self) if field.type is float and field.name != "energy_offset"):
+        for name, unit in ANY_SIGN.items():
+            if not math.isfinite(getattr(self, name)):
+                raise SettingsError(f"simulated beamline: {name} {getattr(self, name)!r} must be finite ({unit})")
+        for name in (field.name for field in fields(self) if field.type is float and field.name not in ANY_SIGN):
             value = getattr(self, name)
             if not math.isfinite(value) or value < 0 or (value == 0 and name not in MAY_BE_ZERO):
                 least = "zero or more" if name in MAY_BE_ZERO else "more than zero"

@@ -1,7 +1,7 @@
 """What theory gets wrong: the gap between a predicted and a measured spectrum, as a Gaussian prior."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -13,12 +13,44 @@ from scipy.special import ndtr
 
 from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SettingsError
-from xas_bluesky.spectra import Array
+from xas_bluesky.spectra import FWHM, Array
 
 FITTED = ("S K",)
 """Edges whose gap is fitted to measured spectra."""
 UNKNOWN_SHIFT = 2.0
-"""eV, the standard deviation of the energy shift at any other edge."""
+"""eV, the standard deviation of the energy shift at an edge where no measured spectrum has settled it."""
+FEFF = ("Cu K",)
+"""Edges whose spectra FEFF made."""
+FEFF_SHIFT = 8.0
+"""eV, the same there: FEFF's energies need 4 to 6 eV against measured edges."""
+OWN_SHIFT = 0.35
+"""eV, the standard deviation of the unknown shift where a spectrum of the theory itself is measured, as in benchmarks."""
+RESOLUTION = {"S": 1.0}
+"""Full width at half maximum (eV) of the Gaussian in predicted spectra, by absorber; 0.8 eV at all others."""
+UNSURE_RESOLUTION = 0.15
+"""How far (relative) that width is from the beamline's, in one standard deviation."""
+OF_NETWORK: dict[str, float] = {
+    "warp_sd": 0.25,
+    "warp_length": 0.6,
+    "strength_sd": 0.06,
+    "strength_length": 6.0,
+    "spread": 0.4,
+    "smooth_sd": 0.03,
+    "smooth_length": 6.0,
+    "floor_sd": 0.02,
+    "fine_sd": 0.03,
+    "cell": 0.4,
+    "network": 1.4,
+    "temper": 0.3,
+}
+"""How predictions differ from spectra of the theory that the network learned: fitted to validation molecules (C and O K).
+
+The sizes make these molecules' spectra most probable; the power of the likelihood makes the probabilities stated of them right.
+"""
+SELF_ABSORBED = ("fluorescence", "mu")
+"""Signals that self-absorption may flatten; what a ready-made mu was measured in is not known."""
+FIRST_NODE, NODE_STEP = -12.8, 0.8
+"""eV from the ionization energy: where the errors of peaks are learned, and how far apart these places lie."""
 STEEPNESS = 1.5
 """The additive error rises from its pre-edge to its full size over about twice this energy, eV."""
 
@@ -28,11 +60,16 @@ class Gap:
     """Set how far a measured spectrum may lie from a right prediction. Energies in eV, sizes in atomic edge jumps.
 
     The whole spectrum is shifted (`shift` ± `shift_sd`), broadened (one of `widths`, full width at half maximum) and
-    flattened by self-absorption (one of `reabsorptions`, in 1/edge jump). Peaks move (`warp_sd`) and change in strength
-    (`strength_sd`, relative) against each other, over `warp_length` and `strength_length`. Theory errs as compounds of one
-    kind differ, times `spread`. The continuum differs by `smooth_sd`, over `smooth_length`, from `onset` below the ionization
-    energy to about `reach` above it, and by `floor_sd` elsewhere; `fine_sd` is what is left in a cell of `cell`. Each is drawn
-    once per run, so that measuring a point again cannot average it down.
+    flattened by self-absorption (one of `reabsorptions`, in 1/edge jump); the variance of the Gaussian resolution is off by
+    `blur_sd` (eV²). Peaks move (`warp_sd`) and change in strength (`strength_sd`, relative) against each other, over
+    `warp_length` and `strength_length`; or, where that was learned from pairs of theories, as `learned` (r, 2k) says:
+    directions of unit variance, each k movements (eV) and then k relative changes of strength at places NODE_STEP apart,
+    `learned_size` times as large. Theory errs as compounds of one kind differ, times `spread`. The continuum differs by
+    `smooth_sd`, over `smooth_length`, from `onset` below the ionization energy to about `reach` above it, and by `floor_sd`
+    elsewhere; `fine_sd` is what is left in a cell of `cell`. The network's own error counts `network` times. All that is
+    correlated is larger or smaller together by one of `looseness`: a few predictions are far off. Each is drawn once per run,
+    so that measuring a point again cannot average it down. `temper`: the power of the likelihood that makes stated
+    probabilities those found.
     """
 
     shift: float = 0.0
@@ -51,6 +88,17 @@ class Gap:
     reach: float = 12.0
     fine_sd: float = 0.05
     cell: float = 0.4
+    blur_sd: float = 0.0
+    temper: float = 1.0
+    network: float = 1.0
+    looseness: tuple[float, ...] = (1.0,)
+    learned: tuple[tuple[float, ...], ...] = ()
+    learned_size: float = 1.0
+
+    def __post_init__(self) -> None:
+        lengths = {len(direction) for direction in self.learned}
+        if len(lengths) > 1 or any(length % 2 for length in lengths):
+            raise SettingsError(f"gap: learned directions of {sorted(lengths)} numbers; give each the same even number")
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -63,42 +111,94 @@ class Gap:
             raise SettingsError(f"{source}: cannot be read as a fitted gap ({reason}); make it again by training") from error
 
     @classmethod
-    def for_edge(cls, edge: str) -> Self:
-        """Return the fitted gap at an edge that measured spectra of known compounds are shipped for, else a wide one.
+    def for_edge(cls, edge: str, shift: tuple[float, float] | None = None) -> Self:
+        """Return the gap at an edge: the fitted one where measured spectra of known compounds are shipped, else a wide one.
 
-        Without such spectra the energies of theory and mono may lie 2 eV apart.
+        `shift`: what the beamline's measured reference says of the energies, measured minus predicted: mean and standard
+        deviation, eV. Without it that of the fit, or `UNKNOWN_SHIFT`. Raises SettingsError when it is not positive.
         """
-        return cls.load() if str(find_edge(edge)) in FITTED else cls(shift_sd=UNKNOWN_SHIFT)
+        name = str(find_edge(edge))
+        gap = cls.load() if name in FITTED else cls(shift_sd=FEFF_SHIFT if name in FEFF else UNKNOWN_SHIFT)
+        if shift is None:
+            return gap
+        if not shift[1] > 0:
+            raise SettingsError(f"edge {edge!r}: the shift's standard deviation is {shift[1]:g} eV; give one above 0")
+        return replace(gap, shift=shift[0], shift_sd=shift[1])
+
+    @classmethod
+    def of_theory(cls, edge: str) -> Self:
+        """Return the gap to spectra of the theory that predictions were trained on: the energies' zero and the resolution."""
+        width = RESOLUTION.get(find_edge(edge).absorber, 0.8)
+        return cls(
+            shift_sd=OWN_SHIFT,
+            widths=(0.0,),
+            reabsorptions=(0.0,),
+            **OF_NETWORK,
+            blur_sd=2 * UNSURE_RESOLUTION * (width / FWHM) ** 2,
+        )
 
     @staticmethod
-    def doubts(edge: str) -> list[str]:
-        """Say what an identification at this edge has to be taken with."""
-        if str(find_edge(edge)) in FITTED:
+    def doubts(edge: str, shift: tuple[float, float] | None = None) -> list[str]:
+        """Say what an identification at this edge has to be taken with; `shift` as in `for_edge`."""
+        name = str(find_edge(edge))
+        if name in FITTED:
             return []
-        off = f"energies may be {UNKNOWN_SHIFT:g} eV off"
-        return [f"edge {edge!r}: the gap between theory and experiment is not known there; {off}"]
+        doubts = [f"edge {edge!r}: the gap between theory and experiment is not known there"]
+        if shift is None:
+            off = FEFF_SHIFT if name in FEFF else UNKNOWN_SHIFT
+            doubts[0] += f"; energies may be {off:g} eV off"
+        if name in FEFF:
+            doubts.append(
+                f"edge {edge!r}: FEFF's energies are not absolute, only the shape of the spectrum counts; "
+                "trust the oxidation state and the coordination, not the compound"
+            )
+        return doubts
 
-    def distortions(self) -> list[tuple[float, float]]:
-        """Return every pair of a broadening and a self-absorption, each as probable as the others."""
-        return list(product(self.widths, self.reabsorptions))
+    def for_signal(self, signal: str) -> Self:
+        """Return the gap in a signal of `Absorption`: only fluorescence is flattened by self-absorption."""
+        return self if signal in SELF_ABSORBED else replace(self, reabsorptions=(0.0,))
+
+    def to_json(self) -> str:
+        """Return all of it as JSON, for a record; `from_json` gives back the same numbers."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote; raises SettingsError when it is not that."""
+        try:
+            return TypeAdapter(cls).validate_json(text)
+        except ValueError as error:
+            raise SettingsError(f"not a gap as `Gap.to_json` writes it: {' '.join(str(error).split())}") from error
+
+    def distortions(self) -> list[tuple[float, float, float]]:
+        """Return every choice of a broadening, a self-absorption and a looseness, each as probable as the others."""
+        return list(product(self.widths, self.reabsorptions, self.looseness))
 
     def features(self, energy: Array, mean: Array, ionization: float) -> Array:
         """Return functions of energy whose unit-variance combinations make the correlated part of the gap.
 
-        `energy` (m,) evenly spaced and `mean` (m,) the predicted spectrum; returns (r, m).
+        `energy` (m,) evenly spaced and `mean` (m,) the predicted spectrum; returns (r, m). What is of size zero takes no row.
         """
         slope = np.gradient(mean, energy)
-        near_edge = ndtr((energy - ionization + self.onset) / STEEPNESS)
-        near_edge *= np.exp(-((np.maximum(energy - ionization, 0) / self.reach) ** 2))
-        smooth = self.floor_sd + (self.smooth_sd - self.floor_sd) * near_edge
         near = (ionization - 14.0, ionization + 14.0)
-        return np.concatenate(
-            [
-                self.warp_sd * slope * _draws(energy, *near, self.warp_length),
-                self.strength_sd * mean * _draws(energy, *near, self.strength_length),
-                smooth * _draws(energy, ionization - 14.0, float(energy[-1]), self.smooth_length),
-            ]
-        )
+        rows = [np.zeros((0, len(energy)))]
+        if self.warp_sd:
+            rows.append(self.warp_sd * slope * _draws(energy, *near, self.warp_length))
+        if self.strength_sd:
+            rows.append(self.strength_sd * mean * _draws(energy, *near, self.strength_length))
+        if self.learned:
+            directions = self.learned_size * np.array(self.learned)
+            nodes = FIRST_NODE + NODE_STEP * np.arange(directions.shape[1] // 2)
+            across = np.exp(-0.5 * ((energy - ionization - nodes[:, None]) / NODE_STEP) ** 2)
+            rows.append(directions @ np.concatenate([slope * across, mean * across]))
+        if self.smooth_sd or self.floor_sd:
+            near_edge = ndtr((energy - ionization + self.onset) / STEEPNESS)
+            near_edge *= np.exp(-((np.maximum(energy - ionization, 0) / self.reach) ** 2))
+            smooth = self.floor_sd + (self.smooth_sd - self.floor_sd) * near_edge
+            rows.append(smooth * _draws(energy, ionization - 14.0, float(energy[-1]), self.smooth_length))
+        if self.blur_sd:
+            rows.append(0.5 * self.blur_sd * np.gradient(slope, energy)[None])
+        return np.concatenate(rows)
 
 
 def _draws(energy: Array, low: float, high: float, length: float) -> Array:

@@ -1,27 +1,84 @@
 """Groups of candidates that their spectra cannot tell apart, whatever is measured."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
-from xas_bluesky.comparison.hypotheses import TELLING, Hypotheses, expected_log_ratio
+from xas_bluesky.comparison.hypotheses import TELLING, Hypotheses
 from xas_bluesky.spectra import Array
 
 Groups = tuple[tuple[int, ...], ...]
 """Indices of candidates, by group."""
+PROBES = 120
+"""Energies that a complete scan has here, at most."""
 
 
-def indistinguishable(hypotheses: Hypotheses, energy: Array) -> Groups:
-    """Group candidates (indices) whose expected log evidence ratio over a scan of `energy` (n,) eV stays below TELLING.
+class Grouping:
+    """Group candidates whose expected log evidence ratio over a scan of `energy` (n,) eV stays below TELLING.
 
-    Of the two that may be true, the harder case counts. Every two members of a group are indistinguishable (complete
-    linkage).
+    `variance` (n,): the counting noise that is reached there. Of the two candidates that may be true, the harder case counts.
+    What was once found of a candidate is kept.
     """
-    count = len(hypotheses.names)
-    if count == 1:
-        return ((0,),)
-    ratio = expected_log_ratio(*hypotheses.predictive(energy, np.arange(count)))
-    distance = np.maximum(np.minimum(ratio, ratio.T), 0.0)
-    np.fill_diagonal(distance, 0.0)
-    label = fcluster(linkage(squareform(distance), "complete"), TELLING, "distance")
-    return tuple(sorted(tuple(int(member) for member in np.flatnonzero(label == value)) for value in np.unique(label)))
+
+    def __init__(self, hypotheses: Hypotheses, energy: Array, variance: Array) -> None:
+        self._hypotheses = hypotheses
+        self._energy, self._noise = energy, np.diag(variance)
+        self._known: list[int] = []
+        self._mean = np.zeros((0, len(energy)))
+        self._covariance, self._inverse = np.zeros((2, 0, len(energy), len(energy)))
+        self._log_determinant = np.zeros(0)
+        self._ratio = np.zeros((0, 0))
+
+    def groups(self, candidates: Sequence[int]) -> Groups:
+        """Group these candidates; every two members of a group are indistinguishable (complete linkage)."""
+        self._learn([candidate for candidate in candidates if candidate not in set(self._known)])
+        if len(candidates) < 2:
+            return tuple((candidate,) for candidate in candidates)
+        where = {candidate: place for place, candidate in enumerate(self._known)}
+        chosen = [where[candidate] for candidate in candidates]
+        ratio = self._ratio[np.ix_(chosen, chosen)]
+        distance = np.maximum(np.minimum(ratio, ratio.T), 0.0)
+        np.fill_diagonal(distance, 0.0)
+        label = fcluster(linkage(squareform(distance), "complete"), TELLING, "distance")
+        members = np.array(candidates)
+        return tuple(sorted(tuple(sorted(members[label == value].tolist())) for value in np.unique(label)))
+
+    def _learn(self, new: list[int]) -> None:
+        if not new:
+            return
+        found = [self._hypotheses.predictive(self._energy, candidate) for candidate in new]
+        covariance = np.array([covariance for _, covariance in found]) + self._noise
+        old = len(self._known)
+        self._known.extend(new)
+        self._mean = np.concatenate([self._mean, [mean for mean, _ in found]])
+        self._covariance = np.concatenate([self._covariance, covariance])
+        self._inverse = np.concatenate([self._inverse, np.linalg.inv(covariance)])
+        self._log_determinant = np.append(self._log_determinant, np.linalg.slogdet(covariance)[1])
+        ratio = np.zeros((len(self._known), len(self._known)))
+        ratio[:old, :old] = self._ratio
+        every, recent = slice(0, len(self._known)), slice(old, len(self._known))
+        ratio[every, recent] = self._ratios(every, recent)
+        ratio[recent, :old] = self._ratios(recent, slice(0, old))
+        self._ratio = ratio
+
+    def _ratios(self, first: slice, second: slice) -> Array:
+        """Return how much scans drawn from each of the first are expected to favour it over each of the second, in nats.
+
+        These are Kullback–Leibler divergences of Gaussians (k, l).
+        """
+        inverse, size = self._inverse[second], len(self._energy)
+        covariance = self._covariance[first]
+        mixed = covariance.reshape(len(covariance), size**2) @ inverse.reshape(len(inverse), size**2).T
+        apart = self._mean[first][:, None] - self._mean[second]
+        squares = ((apart.transpose(1, 0, 2) @ inverse) * apart.transpose(1, 0, 2)).sum(axis=-1).T
+        determinants = self._log_determinant[second] - self._log_determinant[first, None]
+        return 0.5 * (mixed + squares - size + determinants)
+
+
+def grouping(hypotheses: Hypotheses, variance: float = 0.0) -> Grouping:
+    """Return the grouping for a scan of all that the predictions say, at a counting variance reached in each cell of it."""
+    span = hypotheses.tables.spectra.energy
+    energy = np.arange(span[0], span[-1], max(hypotheses.gap.cell, (span[-1] - span[0]) / PROBES))
+    return Grouping(hypotheses, energy, np.full(len(energy), variance))

@@ -1,11 +1,19 @@
 """The answer: candidates ranked, in groups, and none of these."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xas_bluesky.comparison.groups import Groups, indistinguishable
+import numpy as np
+
+from xas_bluesky.comparison.groups import Groups, grouping
 from xas_bluesky.comparison.hypotheses import Hypotheses
-from xas_bluesky.comparison.posterior import Posterior, compare, in_cells, provisional
+from xas_bluesky.comparison.posterior import Belief, Posterior
 from xas_bluesky.spectra import Absorption
+
+GROUPED = 60
+"""Candidates that are grouped, the most probable ones; each of the others counts alone."""
+LISTED = 1000
+"""Candidates that an answer lists, the most probable ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,31 +36,37 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """Hold an answer; `ranking` and `groups` by falling probability; all probabilities and `none_of_these` sum to 1."""
+    """Hold an answer; `ranking` and `groups` by falling probability; all probabilities and `none_of_these` sum to 1.
+
+    Of more than LISTED candidates, those beyond are left out.
+    """
 
     ranking: tuple[Ranked, ...]
     groups: tuple[Group, ...]
     none_of_these: float
 
 
-def identification(posterior: Posterior, groups: Groups, names: tuple[str, ...]) -> Identification:
-    """Put a posterior into words."""
-    found = [Group(tuple(names[m] for m in group), float(posterior.probability[list(group)].sum())) for group in groups]
+def leaders(posterior: Posterior) -> list[int]:
+    """Return the candidates that are grouped, the most probable first."""
+    return np.argsort(-posterior.probability, kind="stable")[:GROUPED].tolist()
+
+
+def identification(posterior: Posterior, groups: Groups, names: Sequence[str]) -> Identification:
+    """Put a posterior into words; candidates that are in none of `groups` count alone."""
+    listed = np.argsort(-posterior.probability, kind="stable")[:LISTED].tolist()
+    grouped = {member for group in groups for member in group}
+    every = [*groups, *((place,) for place in listed if place not in grouped)]
+    probability, shift = posterior.probability.tolist(), posterior.shift.tolist()
+    found = [Group(tuple(names[m] for m in group), sum(probability[m] for m in group)) for group in every]
     order = sorted(range(len(found)), key=lambda index: -found[index].probability)
-    group_of = {member: place for place, index in enumerate(order) for member in groups[index]}
-    ranking = [
-        Ranked(name, float(posterior.probability[place]), group_of[place], float(posterior.shift[place]))
-        for place, name in enumerate(names)
-    ]
-    return Identification(
-        ranking=tuple(sorted(ranking, key=lambda ranked: -ranked.probability)),
-        groups=tuple(found[index] for index in order),
-        none_of_these=posterior.none,
-    )
+    group_of = {member: place for place, index in enumerate(order) for member in every[index]}
+    ranking = [Ranked(names[place], probability[place], group_of[place], shift[place]) for place in listed]
+    return Identification(tuple(ranking), tuple(found[index] for index in order), posterior.none)
 
 
 def identify(absorption: Absorption, hypotheses: Hypotheses) -> Identification:
     """Identify the sample of a measured scan among the candidates, or none of them."""
-    normalized = provisional(absorption, hypotheses.edge_energy)
-    groups = indistinguishable(hypotheses, in_cells(normalized, hypotheses.gap.cell).energy)
-    return identification(compare(normalized, hypotheses), groups, hypotheses.names)
+    belief = Belief(hypotheses)
+    posterior = belief.update(absorption)
+    groups = grouping(hypotheses, float(np.median(belief.cells.variance))).groups(leaders(posterior))
+    return identification(posterior, groups, hypotheses.names)

@@ -1,106 +1,153 @@
-"""The posterior: how probable each candidate is, and none of them, given what has been measured."""
+"""The posterior: how probable each candidate is, and none of them, given what has been measured so far."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
-from xas_bluesky.comparison.hypotheses import Hypotheses
-from xas_bluesky.errors import SpectrumError
+from xas_bluesky.comparison.hypotheses import Hypotheses, Index
+from xas_bluesky.comparison.provisional import Baseline, difference, in_cells
+from xas_bluesky.comparison.regression import Regressions
+from xas_bluesky.comparison.screening import Screen
 from xas_bluesky.spectra import Absorption, Array
 
-CLEAR_OF_EDGE = (-8.0, 14.0)
-"""Points outside this window around the edge (eV) settle the provisional normalization."""
-NEAR_EDGE = (-60.0, 80.0)
-"""Points outside this window (eV) are not compared: no candidate says anything there, and the baseline is curved."""
+CLOSE = 1500
+"""Candidates' hypotheses looked at closely, at most, after a first look at all where there are no more than ALL."""
+ALL = 7000
+FAR_BEHIND = 9.0
+"""Hypotheses so many nats behind the best one are not looked at closely; the screen says when they come back."""
+DOUBT = 9.0
+"""The screen is trusted to so many nats about a hypothesis that was never looked at closely."""
+ROUNDS = 2
+"""Closer looks in a row, each at what the one before brought within reach."""
+PREPARED = 300
+"""Of lists no longer than this all candidates are made ready to be looked at closely beforehand, else so many an update at most."""
+NEW = 12
+MOVED = 0.03
+"""When the provisional normalization has moved by this share of the edge step, everything is compared again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
     """Hold the belief after some points.
 
-    `probability` (n,) per candidate; `none` of these; `shift` (n,) expected measured − predicted energy, eV; for the plans:
-    `weight` (h,) per hypothesis, and each one's features' `center` (h, r) and `covariance` (h, r, r).
+    `probability` (n,) per candidate; `none` of these; `shift` (n,) each one's expected measured − predicted energy, eV.
     """
 
     probability: Array
     none: float
     shift: Array
-    weight: Array
-    center: Array
-    covariance: Array
 
 
-def provisional(absorption: Absorption, edge_energy: float) -> Absorption:
-    """Normalize a scan that may be far from complete: a pre-edge line and an edge step by least squares.
+class Belief:
+    """Weigh all hypotheses against a scan that grows; new points cost the same however many there were before.
 
-    The step's form is an error function at the edge; what it gets wrong is left to the posterior's scale, offset and
-    slope. Points far from the edge or of infinite variance are left out. Raises SpectrumError when the points cannot
-    settle an edge step.
+    Scale, offset, slope and the whole gap are marginalized in each hypothesis (a linear-Gaussian model); points are merged in
+    cells of energy, within each of which theory's fine error is one draw. Hypotheses far behind are only screened.
     """
-    away = absorption.energy - edge_energy
-    usable = np.isfinite(absorption.variance) & (away > NEAR_EDGE[0]) & (away < NEAR_EDGE[1])
-    energy, mu, variance = absorption.energy[usable], absorption.mu[usable], absorption.variance[usable]
-    away = away[usable]
-    below, above = away < CLEAR_OF_EDGE[0], away > CLEAR_OF_EDGE[1]
-    clear = below | above
-    terms = np.stack([np.ones_like(away), away, ndtr(away / 2.0)], axis=-1)
-    (offset, slope, step), _, rank, _ = np.linalg.lstsq(terms[clear], mu[clear], rcond=None)
-    if rank < 3 or not (below.any() and above.any()):
-        raise SpectrumError(
-            f"the edge step is not known: it takes at least three energies, some of them below "
-            f"{edge_energy + CLEAR_OF_EDGE[0]:.0f} eV and some above {edge_energy + CLEAR_OF_EDGE[1]:.0f} eV; "
-            "measure a wider range"
-        )
-    if step <= 0:
-        raise SpectrumError(f"the absorption does not rise at {edge_energy:.0f} eV; is this the right edge?")
-    return Absorption(energy, (mu - offset - slope * away) / step, variance / step**2)
 
+    def __init__(self, hypotheses: Hypotheses) -> None:
+        self.hypotheses = hypotheses
+        self._named = len(hypotheses.names) * hypotheses.size[1] * hypotheses.size[2]
+        self._kinds = hypotheses.possible[hypotheses.possible >= self._named]
+        self._screen = Screen(hypotheses)
+        of_kinds = np.unique(hypotheses.member(self._kinds))
+        few = np.arange(len(hypotheses.names) if len(hypotheses.names) <= PREPARED else 0)
+        hypotheses.tables.prepare(np.concatenate([few, of_kinds]))
+        self._start(None)
 
-def in_cells(normalized: Absorption, cell: float) -> Absorption:
-    """Merge the points of each energy cell, weighted by their variances: theory's fine error is one draw per cell."""
-    _, place = np.unique(np.floor(normalized.energy / cell), return_inverse=True)
-    weight = 1 / normalized.variance
-    total = np.bincount(place, weight)
-    energy = np.bincount(place, weight * normalized.energy) / total
-    return Absorption(energy, np.bincount(place, weight * normalized.mu) / total, 1 / total)
+    def _start(self, baseline: Baseline | None) -> None:
+        self.baseline = baseline
+        self.cells = Absorption(np.zeros(0), np.zeros(0), np.zeros(0))
+        self._screen.clear()
+        self._close = np.zeros(0, dtype=np.int64)
+        self._regressions: Regressions | None = None
+        self._correction = np.full(len(self.hypotheses.log_prior), np.nan, dtype=np.float32)
+        self.log_weight = self.hypotheses.log_prior
 
+    def update(self, absorption: Absorption) -> Posterior:
+        """Take in a scan, those points included that were taken in before, and return the posterior.
 
-def compare(normalized: Absorption, hypotheses: Hypotheses) -> Posterior:
-    """Weigh every hypothesis against a provisionally normalized scan.
+        Raises SpectrumError when the points cannot settle an edge step.
+        """
+        baseline = Baseline.fit(absorption, self.hypotheses.structure)
+        if self.baseline is None or baseline.differs(self.baseline, MOVED):
+            self._start(baseline)
+        assert self.baseline is not None  # noqa: S101
+        cells = in_cells(self.baseline.normalize(absorption), self.hypotheses.gap.cell)
+        changed = difference(self.cells, cells)
+        self.cells = cells
+        self._screen.add(*self._with_fine_error(changed))
+        screened = self._screen.log_evidence().reshape(-1)
+        if self._regressions is not None:
+            self._add(self._regressions, self._close, changed)
+        for _ in range(ROUNDS):
+            if not self._look_closely(screened):
+                break
+        return self._posterior()
 
-    Scale, offset, slope and the whole gap are marginalized analytically (a linear-Gaussian model per hypothesis).
-    """
-    cells = in_cells(normalized, hypotheses.gap.cell)
-    mean, features = hypotheses.design(cells.energy)
-    log_evidence, center, covariance = regress(cells.mu - mean, features, cells.variance + hypotheses.gap.fine_sd**2)
-    log_weight = hypotheses.log_prior + log_evidence
-    weight = np.exp(log_weight - np.logaddexp.reduce(log_weight))
-    return Posterior(*summarize(log_weight, hypotheses), weight, center, covariance)
+    def _look_closely(self, screened: Array) -> bool:
+        """Weigh all hypotheses, those within reach closely; say whether there were new ones among these."""
+        hypotheses, named = self.hypotheses, self._named
+        estimate = self._estimate(screened)
+        reach = np.where(np.isnan(self._correction[:named]), FAR_BEHIND + DOUBT, FAR_BEHIND)
+        behind = np.max(estimate[:named]) - estimate[:named]
+        if self._regressions is None and named <= ALL:
+            reach[:] = np.inf
+        near = np.flatnonzero(behind < reach)
+        near = near[np.argsort(behind[near], kind="stable")[: CLOSE if len(self._close) else ALL]]
+        near = np.sort(near[hypotheses.tables.within_reach(hypotheses.member(near), NEW)])
+        close = np.concatenate([near, self._kinds])
+        fresh = np.setdiff1d(close, self._close, assume_unique=True)
+        kept = np.isin(self._close, close, assume_unique=True)
+        regressions = Regressions.empty(len(fresh), hypotheses.tables.rank + 2)
+        self._add(regressions, fresh, self.cells)
+        if self._regressions is not None:
+            regressions = self._regressions.select(np.flatnonzero(kept)).join(regressions)
+        self._close, self._regressions = np.concatenate([self._close[kept], fresh]), regressions
+        evidence = regressions.log_evidence()
+        is_candidate = self._close < named
+        candidates = self._close[is_candidate]
+        self._correction[candidates] = evidence[is_candidate] - screened[candidates]
+        self.log_weight = self._estimate(screened)
+        self.log_weight[self._close] = hypotheses.log_prior[self._close] + hypotheses.gap.temper * evidence
+        return len(fresh) > 0
 
+    def _estimate(self, screened: Array) -> Array:
+        """Return the weights (h,) as the screen sees them, put right by what closer looks showed; none of these is not seen."""
+        hypotheses, named = self.hypotheses, self._named
+        known = self._correction[self._close[self._close < named]]
+        correction = np.nan_to_num(self._correction[:named], nan=float(np.median(known)) if len(known) else 0.0)
+        estimate = np.full(len(hypotheses.log_prior), -np.inf)
+        estimate[:named] = hypotheses.log_prior[:named] + hypotheses.gap.temper * (screened + correction).astype(np.float64)
+        return estimate
 
-def regress(residual: Array, features: Array, variance: Array) -> tuple[Array, Array, Array]:
-    """Return the log evidence (h,) of residuals (h, n), and the features' posterior center (h, r), covariance (h, r, r)."""
-    scaled = features / variance[:, None]
-    precision = np.swapaxes(features, 1, 2) @ scaled + np.eye(features.shape[-1])
-    pull = np.einsum("hnr,hn->hr", scaled, residual)
-    root = np.linalg.cholesky(precision)
-    half = np.linalg.solve(root, pull[..., None])[..., 0]
-    determinant = 2 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(-1) + np.log(variance).sum()
-    fit = (residual**2 / variance).sum(-1) - (half**2).sum(-1)
-    log_evidence = -0.5 * (fit + determinant + residual.shape[1] * np.log(2 * np.pi))
-    covariance = np.linalg.inv(precision)
-    return log_evidence, np.einsum("hrs,hs->hr", covariance, pull), covariance.astype(np.float64)
+    def _add(self, regressions: Regressions, chosen: Index, cells: Absorption) -> None:
+        mean, features = self.hypotheses.design(cells.energy, chosen)
+        _, mu, variance = self._with_fine_error(cells)
+        regressions.add(mu - mean, features, variance)
 
+    def _with_fine_error(self, cells: Absorption) -> tuple[Array, Array, Array]:
+        return cells.energy, cells.mu, cells.variance + np.sign(cells.variance) * self.hypotheses.gap.fine_sd**2
 
-def summarize(log_weight: Array, hypotheses: Hypotheses) -> tuple[Array, float, Array]:
-    """Return each candidate's probability, that of none, and each candidate's own expected shift (eV)."""
-    total = float(np.logaddexp.reduce(log_weight))
-    probability, shift = np.zeros(len(hypotheses.names)), np.zeros(len(hypotheses.names))
-    candidate = hypotheses.candidate
-    for place in range(len(hypotheses.names)):
-        own = candidate == place
-        of_own = float(np.logaddexp.reduce(log_weight[own]))
-        probability[place] = np.exp(of_own - total)
-        shift[place] = np.exp(log_weight[own] - of_own) @ hypotheses.shift[own]
-    return probability, max(1.0 - float(probability.sum()), 0.0), shift
+    def leading(self, most: int, share: float) -> tuple[Index, Array]:
+        """Return the heaviest hypotheses looked at closely, at most so many and none below a share of the best; their weights."""
+        weight = self.log_weight[self._close]
+        best = np.argsort(-weight, kind="stable")[:most]
+        best = best[weight[best] > weight[best[0]] + np.log(share)]
+        return self._close[best], np.exp(weight[best] - weight[best[0]])
+
+    def features(self, chosen: Index) -> tuple[Array, Array]:
+        """Return what is known of the features of hypotheses looked at closely: center (h, r) and covariance (h, r, r)."""
+        assert self._regressions is not None  # noqa: S101
+        order = np.argsort(self._close)
+        return self._regressions.select(order[np.searchsorted(self._close, chosen, sorter=order)]).weights()
+
+    def _posterior(self) -> Posterior:
+        hypotheses = self.hypotheses
+        weight = np.exp(self.log_weight - self.log_weight.max())
+        of_member = weight.reshape(hypotheses.size)
+        total = of_member.sum(axis=(1, 2))
+        named = len(hypotheses.names)
+        at_shift = of_member[:named].sum(axis=1)
+        shift = at_shift @ hypotheses.shifts / np.maximum(total[:named], 1e-300)
+        return Posterior(total[:named] / total.sum(), float(total[named:].sum() / total.sum()), shift)

@@ -1,71 +1,118 @@
-"""Choose the energies that tell the groups of candidates apart best, per second."""
+"""Choose the energies and dwells that say most about the group of candidates, per second."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from xas_bluesky.comparison import NONE, Groups, Hypotheses, Posterior
+from xas_bluesky.comparison import Belief, Groups
 from xas_bluesky.spectra import Array
 
+STEERING = 64
+"""Hypotheses that steer, at most, the heaviest; none below NEGLIGIBLE of the heaviest. The others stay in the posterior."""
 NEGLIGIBLE = 1e-3
-"""Hypotheses below this share of the weight do not steer; they stay in the posterior and can come back."""
+QUIET = 0.5
+"""A point is measured until its counting error is this share of the model's error there; more would not help."""
+DWELLS = (1.0, 0.3, 0.1)
+"""Dwells tried, as shares of that one."""
+WORTH = 0.5
+"""A batch ends where the next point gains less per second than this share of what the batch does."""
 
 
-def choose_energies(
-    posterior: Posterior,
-    hypotheses: Hypotheses,
-    groups: Groups,
-    energy: Array,
-    variance: Array,
-    seconds: Array,
-    count: int,
-) -> Array:
-    """Choose up to `count` of the given energies (n,) that together say most about the group, per second.
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Say what a point costs beside its dwell: `overhead` (s, settling), the way to it at `speed` (eV/s); and a `sweep` (s)."""
 
-    `variance` (n,): counting variance of a normalized point there; `seconds` (n,): what it costs. The gain is the mutual
-    information between group and outcomes, both taken as Gaussian (moments matched); the batch grows greedily, each
-    point judged given those before it (a log-determinant), so that points do not repeat each other. Returns the
-    energies, increasing.
+    overhead: float = 0.5
+    speed: float = float("inf")
+    sweep: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Hold points that may be measured: `energy` (n,) eV, the counting variance of one second there, and dwell limits (s)."""
+
+    energy: Array
+    variance: Array
+    shortest: float
+    longest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Hold chosen points, energies increasing, with the information expected of them (nats) and the seconds they take."""
+
+    energy: Array
+    dwell: Array
+    gain: float
+    seconds: float
+
+
+def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, start: float, most: int) -> Batch:
+    """Choose up to `most` points that together say most about the group per second, the mono being at `start` (eV).
+
+    The gain is the mutual information between group and outcomes, both taken as Gaussian (moments matched). The batch grows
+    greedily, each point judged given those before it (a log-determinant), so that points do not repeat each other, and by
+    the seconds that it adds to a sweep from below.
     """
-    kinds, prior, means, covariances = _by_group(posterior, hypotheses, groups, energy)
-    if len(kinds) < 2:
-        return energy[np.unique(np.linspace(0, len(energy) - 1, count).astype(np.int64))]  # nothing to tell apart: spread
-    noise = variance + hypotheses.gap.fine_sd**2
+    prior, means, covariances = _by_group(belief, groups, offer.energy)
+    fine = belief.hypotheses.gap.fine_sd ** 2
+    model = prior @ np.diagonal(covariances, axis1=1, axis2=2) + fine
+    enough = np.clip(offer.variance / (QUIET**2 * model), offer.shortest, offer.longest)
+    dwells = np.clip(np.multiply.outer(DWELLS, enough), offer.shortest, None)
+    noise = offer.variance / dwells + fine
     center = prior @ means
     apart = (means - center) * np.sqrt(prior)[:, None]
     total = np.tensordot(prior, covariances, axes=1) + apart.T @ apart
-    stack = np.concatenate([total[None], covariances])
-    sign = np.concatenate([[1.0], -prior])
+    stack, sign = np.concatenate([total[None], covariances]), np.concatenate([[0.5], -0.5 * prior])
     chosen: list[int] = []
-    for _ in range(min(count, len(energy))):
-        variances = np.diagonal(stack, axis1=1, axis2=2) + noise
-        gain = 0.5 * sign @ np.log(variances) / seconds
-        gain[chosen] = -np.inf
-        best = int(gain.argmax())
-        chosen.append(best)
+    spent: list[float] = []
+    gained = seconds = 0.0
+    low, high = np.inf, -np.inf
+    while len(chosen) < min(most, len(offer.energy)):
+        variances = np.diagonal(stack, axis1=1, axis2=2)[:, None] + noise
+        gain = np.maximum(np.tensordot(sign, np.log(variances), axes=1), 0.0)
+        first, last = np.minimum(offer.energy, low), np.maximum(offer.energy, high)
+        travel = (np.abs(first - start) + last - first) / cost.speed
+        before = (abs(low - start) + high - low) / cost.speed if chosen else -cost.sweep
+        extra = np.maximum(travel - before, 0.0) + cost.overhead + dwells
+        rate = gain / extra
+        rate[:, chosen] = -np.inf
+        level, best = np.unravel_index(int(rate.argmax()), rate.shape)
+        if chosen and rate[level, best] < WORTH * gained / seconds:
+            break
+        chosen.append(int(best))
+        spent.append(float(dwells[level, best]))
+        gained, seconds = gained + float(gain[level, best]), seconds + float(extra[level, best])
+        low, high = min(low, offer.energy[best]), max(high, offer.energy[best])
         column = stack[:, :, best]
-        stack = stack - column[:, :, None] * column[:, None, :] / variances[:, best, None, None]
-    return np.sort(energy[chosen])
+        stack = stack - column[:, :, None] * column[:, None, :] / variances[:, level, best, None, None]
+    order = np.argsort(chosen)
+    entropy = float(-(prior @ np.log(prior)))  # moments matched, the gain can come out larger than what there is to know
+    return Batch(offer.energy[np.array(chosen)[order]], np.array(spent)[order], min(gained, entropy), seconds)
 
 
-def _by_group(
-    posterior: Posterior, hypotheses: Hypotheses, groups: Groups, energy: Array
-) -> tuple[list[int], Array, Array, Array]:
+def _by_group(belief: Belief, groups: Groups, energy: Array) -> tuple[Array, Array, Array]:
     """Return the groups still in play with their probability (g,), predictive mean (g, n) and covariance (g, n, n)."""
-    of_candidate = {member: index for index, group in enumerate(groups) for member in group} | {NONE: NONE}
-    group = np.array([of_candidate[int(candidate)] for candidate in hypotheses.candidate])
-    heavy = posterior.weight > NEGLIGIBLE * posterior.weight.max()
-    kinds = [int(kind) for kind in np.unique(group[heavy])]
+    hypotheses = belief.hypotheses
+    chosen, weight = belief.leading(STEERING, NEGLIGIBLE)
+    member = hypotheses.member(chosen)
+    none = len(hypotheses.names)
+    of_member = {candidate: place for place, group in enumerate(groups) for candidate in group}
+    # a candidate that is in no group counts alone; all kinds of none of these count as one
+    group = np.array([-1 if one >= none else of_member.get(one, len(groups) + one) for one in member.tolist()])
+    mean, features = hypotheses.design(energy, chosen)
+    known, uncertain = belief.features(chosen)
+    mean = mean + (features @ known[..., None])[..., 0]
+    spread = features @ np.linalg.cholesky(uncertain)
     prior, means, covariances = [], [], []
-    for kind in kinds:
-        chosen = np.flatnonzero(heavy & (group == kind))
-        share = posterior.weight[chosen] / posterior.weight[chosen].sum()
-        mean, features = hypotheses.design(energy, chosen)
-        mean = mean + np.einsum("hnr,hr->hn", features, posterior.center[chosen])
-        center = share @ mean
-        off = (mean - center) * np.sqrt(share)[:, None]
-        reached = np.einsum("hnr,hrs->hns", features, posterior.covariance[chosen])
-        covariance = np.einsum("h,hns,hms->nm", share, reached, features, optimize=True) + off.T @ off
-        prior.append(posterior.weight[chosen].sum())
+    for kind in np.unique(group):
+        own = np.flatnonzero(group == kind)
+        share = weight[own] / weight[own].sum()
+        center = share @ mean[own]
+        off = (mean[own] - center) * np.sqrt(share)[:, None]
+        wide = (spread[own] * np.sqrt(share)[:, None, None]).transpose(1, 0, 2).reshape(len(energy), -1)
+        prior.append(weight[own].sum())
         means.append(center)
-        covariances.append(covariance)
-    weight = np.array(prior)
-    return kinds, weight / weight.sum(), np.array(means), np.array(covariances)
+        covariances.append(wide @ wide.T + off.T @ off)
+    share = np.array(prior)
+    return share / share.sum(), np.array(means), np.array(covariances)

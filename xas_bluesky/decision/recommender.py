@@ -5,41 +5,51 @@ from dataclasses import dataclass
 import numpy as np
 
 from xas_bluesky.comparison import (
+    Belief,
     Gap,
-    Groups,
-    Hypotheses,
+    Grouping,
     Identification,
-    compare,
+    Posterior,
+    grouping,
     identification,
-    indistinguishable,
+    leaders,
     make_hypotheses,
-    provisional,
 )
-from xas_bluesky.decision.information_gain import choose_energies
-from xas_bluesky.decision.scan_request import ScanRequest, widest_gaps
+from xas_bluesky.decision.information_gain import Cost, Offer, choose_points
+from xas_bluesky.decision.scan_request import SAME_POINT, ScanRequest, widest_gaps
 from xas_bluesky.decision.stopping import Budget, Spent, over_budget, stop_reason
 from xas_bluesky.edges import find_edge
 from xas_bluesky.spectra import Absorption, Array, Prediction
 
 SCOUT = (-30.0, -20.0, -12.0, -4.0, 0.0, 3.0, 6.0, 9.0, 12.0, 16.0, 22.0, 30.0, 45.0)
-"""Energies (eV from the edge) of the first request: the pre-edge line, the edge step, and a coarse look between."""
-QUIET = 0.5
-"""A point is measured until its counting noise is this share of the gap's fine error; more would not help."""
-QUIETEST = 0.1
-"""Share of the points that is taken to have had the usual dwell; the scout's points did."""
-SHORTEST = 0.1
+"""Energies (eV from the edge) of the first request without predictions: the pre-edge line, the edge step, a look between."""
+LOOKS = 9
+"""Energies of the first request within what predictions say; there is one below and one above as well."""
+BELOW, ABOVE = (6.0, 1.5), (1.0, 6.0)
+"""Those below and above, eV from where the spectra have their structure."""
+SCOUT_DWELL = 0.2
+"""Dwell of the first request, as a share of the conventional one."""
+CLEAR = 2.0
+"""Points are chosen to so many eV beyond the structure."""
+SHORTEST = 0.02
 """Shortest dwell, as a share of the conventional one."""
-BATCH = 4
-"""Points measured between two decisions."""
+BATCH = 20
+"""Points measured between two decisions, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Hold one step's decision: measure `request`, or stop if it is None; `reason` says why."""
+    """Hold one step's decision: measure `request`, or stop if it is None; `reason` says why.
+
+    `posterior` is what it was decided on; the request is expected to give `gain` nats about the groups in `seconds`.
+    """
 
     request: ScanRequest | None
     reason: str
     answer: Identification | None
+    posterior: Posterior | None = None
+    gain: float = 0.0
+    seconds: float = 0.0
 
 
 class Recommender:
@@ -47,7 +57,7 @@ class Recommender:
 
     `conventional` is the scan that would be run without an agent: the energies chosen stay in its range, its dwell is
     the longest used, and its own points are measured while "none of these" leads or predictions are missing.
-    `overhead`: seconds that a point costs beside its dwell.
+    `cost`: seconds that a point costs beside its dwell.
     """
 
     def __init__(
@@ -57,78 +67,102 @@ class Recommender:
         *,
         gap: Gap | None = None,
         budget: Budget | None = None,
-        overhead: float = 0.5,
+        cost: Cost | None = None,
     ) -> None:
         self.edge = find_edge(edge)
         self.conventional = conventional
         self.gap = gap or Gap.for_edge(edge)
         self.budget = budget or Budget()
-        self.overhead = overhead
-        self._known: tuple[Hypotheses, Groups] | None = None
+        self.cost = cost or Cost()
+        self._belief: Belief | None = None
+        self._grouping: Grouping | None = None
+        self._asked = np.zeros((2, 0))
 
     @property
     def ready(self) -> bool:
         """Say whether predictions are there."""
-        return self._known is not None
+        return self._belief is not None
 
     def learn(self, prediction: Prediction) -> None:
-        """Take predictions in; until then the conventional scan is recommended."""
-        hypotheses = make_hypotheses(prediction.spectra, prediction.population, self.gap, self.edge.energy)
-        self._known = hypotheses, indistinguishable(hypotheses, self.conventional.energy)
+        """Take predictions in, or better ones; until then the conventional scan is recommended."""
+        hypotheses = make_hypotheses(prediction.spectra, prediction.population, self.gap)
+        self._belief, self._grouping = Belief(hypotheses), None
 
     def scout(self) -> ScanRequest:
         """Return the first request."""
-        low, high = self.conventional.energy[0], self.conventional.energy[-1]
-        energy = self.edge.energy + np.array(SCOUT)
-        energy = energy[(energy >= low) & (energy <= high)]
-        whole = ScanRequest(energy, np.full(len(energy), self.conventional.dwell.max()))
-        return widest_gaps(whole, [], self.budget.points) or whole
+        if self._belief is None:
+            energy = self.edge.energy + np.array(SCOUT)
+        else:
+            within = self._belief.hypotheses.structure
+            look = np.linspace(within.low, within.high, LOOKS)
+            energy = np.concatenate([within.low - np.array(BELOW), look, within.high + np.array(ABOVE)])
+        lowest, highest = self.conventional.energy[0], self.conventional.energy[-1]
+        energy = np.unique(np.clip(energy, lowest, highest))
+        whole = ScanRequest(energy, np.full(len(energy), SCOUT_DWELL * self.conventional.dwell.max()))
+        return self._ask(widest_gaps(whole, [], self.budget.points) or whole)
 
     def decide(self, absorption: Absorption, spent: Spent) -> Decision:
-        """Decide the next step from everything measured so far."""
-        if self._known is None:
+        """Decide the next step from everything measured so far, in the order of time."""
+        if self._belief is None:
             over = over_budget(spent, self.budget)
             if over is not None:
                 return Decision(None, over, None)
-            return self._go_on(absorption, spent, "no predictions yet: the conventional scan", None)
-        hypotheses, groups = self._known
-        normalized = provisional(absorption, self.edge.energy)
-        posterior = compare(normalized, hypotheses)
-        answer = identification(posterior, groups, hypotheses.names)
+            return self._go_on(absorption, spent, "no predictions yet: the conventional scan", None, None)
+        belief = self._belief
+        posterior = belief.update(absorption)
+        variance = self._variance_of_a_second(absorption, belief)
+        longest = float(self.conventional.dwell.max())
+        if self._grouping is None:
+            self._grouping = grouping(belief.hypotheses, variance / longest)
+        groups = self._grouping.groups(leaders(posterior))
+        answer = identification(posterior, groups, belief.hypotheses.names)
         stop = stop_reason(answer, spent, self.budget)
         if stop is not None:
-            return Decision(None, stop, answer)
+            return Decision(None, stop, answer, posterior)
         if posterior.none > answer.groups[0].probability:
-            return self._go_on(absorption, spent, "none of these leads: the whole spectrum", answer)
-        energy = self._new_cells(normalized)
+            return self._go_on(absorption, spent, "none of these leads: the whole spectrum", answer, posterior)
+        energy = self._new_cells(belief)
         if len(energy) == 0:
-            return Decision(None, "all energies are measured: the candidates left cannot be told apart", answer)
-        # counting noise at the usual dwell, which the quietest points had, sets the dwell that makes it small enough
-        usual = float(self.conventional.dwell.max())
-        variance = float(np.quantile(normalized.variance, QUIETEST))
-        dwell = usual * float(np.clip(variance / (QUIET * self.gap.fine_sd) ** 2, SHORTEST, 1.0))
-        noise = np.full(len(energy), variance * usual / dwell)
-        seconds = np.full(len(energy), dwell + self.overhead)
-        chosen = choose_energies(posterior, hypotheses, groups, energy, noise, seconds, self._left(spent, BATCH))
-        return Decision(ScanRequest(chosen, np.full(len(chosen), dwell)), "information gain", answer)
+            reason = "all energies are measured: the candidates left cannot be told apart"
+            return Decision(None, reason, answer, posterior)
+        offer = Offer(energy, np.full(len(energy), variance), SHORTEST * longest, longest)
+        start = float(absorption.energy[-1])
+        batch = choose_points(belief, groups, offer, self.cost, start, self._left(spent, BATCH))
+        request = self._ask(ScanRequest(batch.energy, batch.dwell))
+        return Decision(request, "information gain", answer, posterior, batch.gain, batch.seconds)
 
-    def _new_cells(self, absorption: Absorption) -> Array:
-        """Return a conventional energy in each cell not measured yet: within a cell, theory's fine error is one draw.
+    def _ask(self, request: ScanRequest) -> ScanRequest:
+        """Remember which dwells were asked for."""
+        self._asked = np.concatenate([self._asked, [request.energy, request.dwell]], axis=1)
+        return request
 
-        It is the one nearest the cell's middle, so that a readback that differs a little stays in the cell.
+    def _variance_of_a_second(self, absorption: Absorption, belief: Belief) -> float:
+        """Return the counting variance of a normalized point of one second, the median; other points had the usual dwell."""
+        assert belief.baseline is not None  # noqa: S101
+        lit = absorption.usable
+        energy, dwell = self._asked
+        apart = np.abs(absorption.energy[lit, None] - energy)
+        asked = np.where(apart.min(axis=1) < SAME_POINT * 4, dwell[apart.argmin(axis=1)], self.conventional.dwell.max())
+        return float(np.median(absorption.variance[lit] * asked)) / belief.baseline.step**2
+
+    def _new_cells(self, belief: Belief) -> Array:
+        """Return the middle of each cell not measured yet: within a cell, theory's fine error is one draw.
+
+        They lie in the conventional scan's range, and where the predicted spectra have their structure.
         """
-        energy, cell = self.conventional.energy, self.gap.cell
-        cells = np.floor(energy / cell + 1e-6)
-        by_middle = np.lexsort((np.abs(energy - (cells + 0.5) * cell), cells))
-        middle = energy[by_middle[np.unique(cells[by_middle], return_index=True)[1]]]
-        apart = np.abs(middle[:, None] - absorption.energy).min(axis=1)
-        return middle[apart > cell / 2]
+        cell, within = self.gap.cell, belief.hypotheses.structure
+        low = max(self.conventional.energy[0], within.low - CLEAR)
+        high = min(self.conventional.energy[-1], within.high + CLEAR)
+        cells = np.arange(np.ceil(low / cell - 0.5), np.floor(high / cell - 0.5) + 1)
+        return (cells[~np.isin(cells, np.floor(belief.cells.energy / cell))] + 0.5) * cell
 
-    def _go_on(self, absorption: Absorption, spent: Spent, reason: str, answer: Identification | None) -> Decision:
+    def _go_on(
+        self, absorption: Absorption, spent: Spent, reason: str, answer: Identification | None, posterior: Posterior | None
+    ) -> Decision:
         """Measure on in the conventional scan, where its gaps are widest."""
         lit = np.isfinite(absorption.variance)
-        request = widest_gaps(self.conventional, list(absorption.energy[lit]), self._left(spent, 2 * BATCH))
-        return Decision(request, reason if request else "the conventional scan is complete", answer)
+        request = widest_gaps(self.conventional, list(absorption.energy[lit]), self._left(spent, BATCH))
+        return Decision(request, reason if request else "the conventional scan is complete", answer, posterior)
 
     def _left(self, spent: Spent, count: int) -> int:
         return min(count, self.budget.points - spent.points)

@@ -10,24 +10,33 @@ SURE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limit a run: at most so many points, seconds (motion and settling included), and photons on the sample."""
+    """Limit a run: at most so many points, seconds (motion and settling included), photons on the sample, and dose.
+
+    `dose`: photons on one spot. Raises SettingsError for a limit that is not positive.
+    """
 
     points: int = 120
     seconds: float = float("inf")
     photons: float = float("inf")
+    dose: float = float("inf")
 
     def __post_init__(self) -> None:
-        if min(self.points, self.seconds, self.photons) <= 0:
+        if not all(limit > 0 for limit in (self.points, self.seconds, self.photons, self.dose)):
             raise SettingsError(f"budget {self}: every limit must be positive")
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Say what a run has used so far."""
+    """Say what a run has used so far.
+
+    `dose`: photons on the present spot, all exposure counted: rejected points and earlier runs on it too. What nobody
+    counts is NaN, and reaches no limit.
+    """
 
     points: int
     seconds: float
     photons: float
+    dose: float = float("nan")
 
 
 def stop_reason(answer: Identification, spent: Spent, budget: Budget) -> str | None:
@@ -42,8 +51,8 @@ def stop_reason(answer: Identification, spent: Spent, budget: Budget) -> str | N
 
 def over_budget(spent: Spent, budget: Budget) -> str | None:
     """Return which limit is reached, as a sentence, or None."""
-    for kind in ("points", "seconds", "photons"):
+    for kind, unit in (("points", "points"), ("seconds", "seconds"), ("photons", "photons"), ("dose", "photons on this spot")):
         used, limit = getattr(spent, kind), getattr(budget, kind)
         if used >= limit:
-            return f"budget: {used:.6g} of {limit:.6g} {kind} are spent"
+            return f"budget: {used:.6g} of {limit:.6g} {unit} are spent"
     return None

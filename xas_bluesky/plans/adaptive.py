@@ -13,6 +13,7 @@ from bluesky.utils import MsgGenerator
 
 from xas_bluesky.config import Settings
 from xas_bluesky.decision import Decision, ScanRequest, widest_gaps
+from xas_bluesky.plans.limits import Limits, limits_of, reachable, within
 from xas_bluesky.plans.xas_scan import Axis, measure, xas_metadata
 
 PATIENCE = 10.0
@@ -45,6 +46,31 @@ class Decider(Protocol):
         ...
 
 
+def next_request(
+    decider: Decider,
+    conventional: ScanRequest,
+    measured: Sequence[float],
+    limits: Limits,
+    *,
+    patience: float = PATIENCE,
+    most: int | None = None,
+) -> MsgGenerator[ScanRequest | None]:
+    """Ask the decider, and return what to measure next, within the limits; None to stop.
+
+    While its decision is late or failed, or asks for nothing within the limits, that is the next piece of the conventional
+    scan, the widest gaps between the energies `measured` first; None when all of it is, or `most` points in all.
+    """
+    yield from bps.checkpoint()  # what is decided from is not measured again
+    future = decider.ask()
+    if (yield from wait_at_most(future, patience)) and future.exception() is None:
+        wanted = future.result().request
+        request = None if wanted is None else within(wanted, limits)
+        if wanted is None or request is not None:
+            return request
+    left = len(conventional) if most is None else most - len(measured)
+    return widest_gaps(conventional, measured, min(STOPGAP, left))
+
+
 def agent_scan(
     energy: Axis,
     dwell: Axis,
@@ -59,26 +85,24 @@ def agent_scan(
     patience: float = PATIENCE,
     most: int | None = None,
 ) -> MsgGenerator[str]:
-    """Measure what the decider asks for, in one run of one stream, and return its uid.
+    """Measure what the decider asks for, each request in a sweep, in one run of one stream, and return its uid.
 
-    While a decision is late or failed, the points of the conventional scan are measured, the widest gaps first; when
-    all of them are, or `most` points in all, the run ends. So it always leaves a usable spectrum.
+    Where there is no decision, `next_request` falls back on the conventional scan, so that a usable spectrum is always left.
+    Raises EdgeError for an unknown edge, and SettingsError when nothing of that scan lies within the limits of the energy.
     """
-    about = xas_metadata(energy, detectors, edge, sample, settings or Settings())
+    settings = settings or Settings()
+    limits = limits_of(energy, settings.mono)
+    conventional = reachable(conventional, limits)
+    about = xas_metadata(energy, detectors, edge, sample, settings)
     start = {"plan_name": "agent_scan", **(md or {}), **about}
 
     def steps() -> MsgGenerator[None]:
-        request: ScanRequest | None = decider.scout()
+        request = within(decider.scout(), limits) or widest_gaps(conventional, [], STOPGAP)
         measured: list[float] = []
         while request is not None:
-            yield from measure(energy, dwell, detectors, request)
+            yield from measure(energy, dwell, detectors, request, settings.mono)
             measured.extend(request.energy)
-            future = decider.ask()
-            if (yield from wait_at_most(future, patience)) and future.exception() is None:
-                request = future.result().request
-            else:
-                left = len(conventional) if most is None else most - len(measured)
-                request = widest_gaps(conventional, measured, min(STOPGAP, left))
+            request = yield from next_request(decider, conventional, measured, limits, patience=patience, most=most)
 
     scan = bpp.run_wrapper(steps(), md=start)
     return (yield from bpp.stage_wrapper(scan, detectors))

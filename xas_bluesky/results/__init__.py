@@ -1,6 +1,7 @@
 """What was measured and found, in Tiled: raw runs, and reduced scans and analysis records beside them."""
 
 from xas_bluesky.results.catalog import Catalog, open_catalog
+from xas_bluesky.results.inputs import Inputs
 from xas_bluesky.results.records import AnalysisRecord, DecisionStep
 from xas_bluesky.results.writer import RunWriter
 
@@ -8,6 +9,7 @@ __all__ = [
     "AnalysisRecord",
     "Catalog",
     "DecisionStep",
+    "Inputs",
     "RunWriter",
     "open_catalog",
 ]

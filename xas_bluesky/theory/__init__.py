@@ -6,6 +6,7 @@ What needs PySCF, the extra `theory` of the package, is in `calculation` and bel
 from xas_bluesky.theory.broadening import cross_sections, molecule_means
 from xas_bluesky.theory.calibration import ELEMENTS, calibrated, excitation_energies, ionization_energy
 from xas_bluesky.theory.dataset import Dataset, Result, concatenate, merge_datasets, read_dataset, write_dataset
+from xas_bluesky.theory.relative_spectra import relative_spectra
 from xas_bluesky.theory.site_spectra import site_spectra
 from xas_bluesky.theory.sticks import ComputedMolecule, Sticks
 
@@ -23,6 +24,7 @@ __all__ = [
     "merge_datasets",
     "molecule_means",
     "read_dataset",
+    "relative_spectra",
     "site_spectra",
     "write_dataset",
 ]

@@ -21,7 +21,8 @@ from xas_bluesky.spectra import Array
 from xas_bluesky.structures import AtomGraph, crystal_graph, embed, molecular_graph, read_crystal, read_molecule
 from xas_bluesky.structures.bonds import broken_bond
 from xas_bluesky.structures.split import BLIND_BELOW, TEST_BELOW, residue, split, validates
-from xas_bluesky.theory import Dataset, calibrated, cross_sections, read_dataset
+from xas_bluesky.theory import Dataset, calibrated, read_dataset, relative_spectra
+from xas_bluesky.theory.relative_spectra import GAUSSIANS, RELATIVE_ENERGY
 from xas_bluesky.training.sulfur_set import authors_test
 
 Part = Literal["train", "validation", "test", "authors_test"]
@@ -30,15 +31,12 @@ Part = Literal["train", "validation", "test", "authors_test"]
 CU_GRID = np.arange(8980.0, 9124.1, 0.5)
 MOLECULAR = ("C", "N", "O", "F", "S")
 ENERGY: dict[str, Array] = {
-    **{f"{element} K": np.round(np.arange(-12.0, 12.01, 0.2), 1) for element in MOLECULAR},
+    **{f"{element} K": RELATIVE_ENERGY for element in MOLECULAR},
     "Cu K": CU_GRID - find_edge("Cu K").energy,
 }
 """Energies of the site spectra, eV from the ionization energy (of Cu K, from the tabulated edge): there, peaks lie close."""
-GAUSSIAN = {"C K": 0.8, "N K": 0.8, "O K": 0.8, "F K": 0.8, "S K": 1.0, "Cu K": 0.0}
-"""Full widths at half maximum, eV, beside the core hole's: what vibrations do to light molecules, and a fine mono to S.
-
-The spectra of Cu were computed with what broadening they have.
-"""
+GAUSSIAN = {**GAUSSIANS, "Cu K": 0.0}
+"""Full widths at half maximum, eV, beside the core hole's; the spectra of Cu were computed with what broadening they have."""
 CRYSTAL_FILES = ("sites.npz", "structures.json.gz")
 CONFORMERS = 2
 """Geometries of a molecule beside the one that was computed: at prediction there are only such."""
@@ -171,14 +169,13 @@ def _molecular_targets(dataset: Dataset) -> list[dict[str, tuple[NDArray[np.int6
         edge = find_edge(f"{element} K")
         sites, energy, ionization = calibrated(dataset, element)
         count = dataset.site_sticks[sites]
-        widths = {"gaussian": GAUSSIAN[str(edge)], "lorentzian": edge.width}
         relative, strength = energy - np.repeat(ionization, count), dataset.strength[dataset.sticks_of(sites)]
-        spectra = cross_sections(ENERGY[str(edge)], relative, strength, count, np.zeros(len(sites)), jump=edge.jump, **widths)
+        spectra = relative_spectra(edge, relative, strength, count)
         for molecule in np.unique(dataset.site_molecule[sites]):
             rows = np.flatnonzero((dataset.site_molecule[sites] == molecule) & (count > 0))
             rows = rows[np.argsort(dataset.site_atom[sites[rows]])]
             if len(rows):
-                found[molecule][str(edge)] = dataset.site_atom[sites[rows]], spectra[rows] / edge.jump, ionization[rows]
+                found[molecule][str(edge)] = dataset.site_atom[sites[rows]], spectra[rows], ionization[rows]
     return found
 
 

@@ -49,7 +49,7 @@ def train(settings: TrainingSettings, command: str, devices: int = 1) -> Figures
     save(settings.output, ensemble, ModelCard(networks[0].settings, len(networks), edges, data, command, found))
     if settings.measured is not None and settings.gap is not None:
         pairs = read_pairs(settings.measured, GAP_EDGE, Predictor.load(settings.output, "cpu"))
-        write_gap(settings.gap, fit_gap(pairs, GAP_EDGE), pairs)
+        write_gap(settings.gap, fit_gap(pairs), pairs)
     return found
 
 
