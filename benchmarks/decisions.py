@@ -14,10 +14,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from xas_bluesky.beamline import conventional_scan
 from xas_bluesky.comparison import Gap
 from xas_bluesky.decision import Budget, Recommender, Spent
 from xas_bluesky.prediction import Predictor
-from xas_bluesky.session import conventional_scan
 from xas_bluesky.spectra import Absorption, PredictedSpectra, Prediction
 
 EDGE = "O K"
@@ -79,7 +79,10 @@ def main() -> None:
                 request = decision.request
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             figures = f"{1e3 * np.median(taken):.0f} ms, longest {1e3 * max(taken):.0f} ms of {len(taken)}"
-            print(f"{count} candidates, {name}: laid out in {learnt:.2f} s; {figures}; {peak:.2f} GB; {decision.reason}", flush=True)
+            print(
+                f"{count} candidates, {name}: laid out in {learnt:.2f} s; {figures}; {peak:.2f} GB; {decision.reason}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

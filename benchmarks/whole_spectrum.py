@@ -1,4 +1,6 @@
-"""Count the points that a whole measured spectrum takes: python benchmarks/whole_spectrum.py FOLDER [--all] [--jobs N] [--json].
+"""Count the points that a whole measured spectrum takes.
+
+Usage: python benchmarks/whole_spectrum.py FOLDER [--all] [--jobs N] [--json]
 
 Every .xdi file below FOLDER that covers e0 − 30 to e0 + 60 eV with a pre-edge noise below 0.002 is a reference: normalized,
 smoothed by a spline as near to the points as their noise, on a grid of 0.25 eV, where the file's noise is added once, the

@@ -13,7 +13,7 @@ MODEL_SIDE = {"models", "prediction", "structures", "theory", "training"}
 ANALYSIS = {"candidates", "comparison", "config", "decision", "edges", "errors", "files", "reduction", "spectra"}
 LIVE_SIDE = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")} - MODEL_SIDE - {"__init__"}
 NETWORKS = {"ase", "pyscf", "rdkit", "tblite", "torch", "torch_geometric"}
-BEAMLINE = {"bluesky", "bluesky_tiled_plugins", "event_model", "ophyd", "tiled"}
+BEAMLINE = {"bluesky", "bluesky_adaptive", "bluesky_tiled_plugins", "event_model", "ophyd", "tiled"}
 
 LOADED = """
 import importlib, sys

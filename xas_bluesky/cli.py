@@ -63,8 +63,8 @@ def predict(
     import numpy as np
 
     from xas_bluesky.files import read_candidates
-    from xas_bluesky.predictor_client import LocalPredictor
     from xas_bluesky.outcome import warnings_of
+    from xas_bluesky.predictor_client import LocalPredictor
 
     listed = read_candidates(candidates)
     with LocalPredictor(device, os.cpu_count() or 1, model) as predictor:
@@ -111,9 +111,9 @@ def identify(
     measured_references = read_references(references or [], edge, leave_out=spectrum)
     with LocalPredictor() as predictor:
         prediction = predictor.predict(listed, edge)
-    hypotheses = make_hypotheses(prediction.spectra, prediction.population, gap)
     with _about(spectrum):
         measured = absorption(known)
+        hypotheses = make_hypotheses(prediction.spectra, prediction.population, gap.for_signal(measured.signal))
         answer = identify(measured, hypotheses)
         mixed = find_mixtures(measured, hypotheses) if mixtures else None
         fits = rank_references(measured, measured_references) if references else None

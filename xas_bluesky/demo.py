@@ -15,10 +15,10 @@ from xas_bluesky.comparison import provisional
 from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SettingsError
 from xas_bluesky.files import read_candidates, read_spectrum
+from xas_bluesky.outcome import Outcome
 from xas_bluesky.predictor_client import LocalPredictor
 from xas_bluesky.report import outcome_report, step_table
 from xas_bluesky.results import open_catalog
-from xas_bluesky.outcome import Outcome
 from xas_bluesky.simulation import simulate
 from xas_bluesky.spectra import FWHM, Absorption, Spectrum
 

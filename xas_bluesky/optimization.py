@@ -150,7 +150,7 @@ class SweepAcquisition:
         finally:
             work.exposure.end()
             spot = work.sample.name, work.sample.spot
-            self._session._dose[spot] = work.exposure.dose  # pyright: ignore[reportPrivateUsage]
+            self._session.dose[spot] = work.exposure.dose
         work.measured.extend(request.energy)
         limits, most = limits_of(energy, settings.mono), work.budget.points
         work.request = yield from next_request(
@@ -204,7 +204,7 @@ def identification_problem(
     """
     devices = session.devices
     scan = reachable(conventional_scan(edge), limits_of(devices.energy, devices.settings.mono))
-    work = session._investigation(sample, edge, scan, seed)  # pyright: ignore[reportPrivateUsage]
+    work = session.investigation(sample, edge, scan, seed)
     if wait([work.prediction], PREDICTION_PATIENCE).done:
         if isinstance(error := work.prediction.exception(), InputError):
             work.agent.close()

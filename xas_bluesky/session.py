@@ -53,7 +53,7 @@ class Session:
         self.catalog = catalog
         self.watch = watch
         self.escalation = escalation
-        self._dose: dict[tuple[str, str], float] = {}
+        self.dose: dict[tuple[str, str], float] = {}
 
     def agent_xas(
         self,
@@ -77,7 +77,7 @@ class Session:
         prediction came: the measured spectrum is in the catalog all the same.
         """
         scan = self._conventional(edge)
-        work = self._investigation(Sample(sample, candidates, spot, budget=budget), edge, scan, seed, conventional_spent)
+        work = self.investigation(Sample(sample, candidates, spot, budget=budget), edge, scan, seed, conventional_spent)
 
         def measuring() -> MsgGenerator[None]:
             if (yield from wait_at_most(work.prediction, PREDICTION_PATIENCE)):
@@ -124,7 +124,7 @@ class Session:
         that says so; the others go on. The rest is as for `agent_xas`.
         """
         scan = self._conventional(edge)
-        works = [self._investigation(sample, edge, scan, seed) for sample in samples]
+        works = [self.investigation(sample, edge, scan, seed) for sample in samples]
         md: dict[str, Any] = {"plan_name": "agent_xas_samples", "xas_session": str(uuid4())}
         rounds = Rounds(works, self.devices, go_to, scan, edge, md, patience, seconds, PREDICTION_PATIENCE)
         ending = yield from self._recorded(works, rounds.plan())
@@ -135,16 +135,19 @@ class Session:
     def _conventional(self, edge: str) -> ScanRequest:
         return reachable(conventional_scan(edge), limits_of(self.devices.energy, self.devices.settings.mono))
 
-    def _investigation(
+    def investigation(
         self, sample: Sample, edge: str, scan: ScanRequest, seed: int, usual: Spent | None = None
     ) -> Investigation:
+        """Make what a sample is investigated with; its prediction is under way. Raises InputError for unusable candidates."""
         given, settings = sample.candidates, self.devices.settings
         listed = read_candidates(Path(given)) if isinstance(given, str | Path) else given
         budget = sample.budget or Budget()
-        exposure = Exposure(self.devices.used, self._dose.get((sample.name, sample.spot), 0.0), budget)
+        exposure = Exposure(self.devices.used, self.dose.get((sample.name, sample.spot), 0.0), budget)
         anchor = anchors_for(edge, scan) if settings.mono.anchors else None
         shifts = {str(find_edge(name)): (known.shift, known.sd) for name, known in settings.theory_shift.items()}
         gap = Gap.for_edge(edge, shifts.get(str(find_edge(edge))))
+        if settings.mode != "auto":
+            gap = gap.for_signal(settings.mode)
         visits, recommender = Visits(settings), Recommender(edge, scan, gap=gap, budget=budget)
         refiner = self.escalation.of(listed) if self.escalation else None
         prediction = in_background(lambda: self.predictor.predict(listed, edge))
@@ -173,6 +176,6 @@ class Session:
             raise
         finally:
             for work in works:
-                self._dose[work.sample.name, work.sample.spot] = work.exposure.dose
+                self.dose[work.sample.name, work.sample.spot] = work.exposure.dose
                 if not work.visits.uids:
                     work.agent.close()

@@ -7,16 +7,15 @@ that then leaves the edge nearest. The best of all interpolants and starts count
 from typing import Literal
 
 import numpy as np
-from recovering.measured import LIMIT_RMSE, Reference
 
-from xas_bluesky.decision.recovery import fit
+from recovering.measured import LIMIT_RMSE, Reference
+from xas_bluesky.decision.recovery import FEWEST, NOISE_FLOOR, PLAIN_SHARE, Belief
 from xas_bluesky.spectra import Array
 
 Kind = Literal["linear", "pchip", "cubic"]
 KINDS: tuple[Kind, ...] = ("linear", "pchip", "cubic")
 STARTS = (2, 4)
 """Evenly spaced points, of which one start is made: a cubic through two is lost."""
-OURS_FROM = 6
 MOST = 120
 
 
@@ -27,7 +26,7 @@ def hindsight(reference: Reference) -> dict[str, int]:
         for start in STARTS:
             count = greedy(reference, kind, start, best)
             best, found[kind] = min(best, count), min(count, found.get(kind, count))
-    found["ours"] = greedy_process(reference, best)
+    found["ours"] = greedy_ours(reference, best)
     return found
 
 
@@ -41,21 +40,23 @@ def greedy(reference: Reference, kind: Kind, start: int, most: int) -> int:
     return MOST + 1
 
 
-def greedy_process(reference: Reference, most: int) -> int:
-    """Do the same with our Gaussian process in the place of an interpolant, fitted anew at each step."""
+def greedy_ours(reference: Reference, most: int) -> int:
+    """Do the same with our recovered spectrum in the place of an interpolant, the process fitted anew at each step."""
     chosen = even(reference, 2)
-    while len(chosen) < OURS_FROM:
+    while len(chosen) < FEWEST:
         chosen = _one_more(reference, "linear", chosen)
     while len(chosen) <= most:
-        process = fit(reference.points(chosen))
-        explained = process.explained(reference.energy)
-        mean = process.mean(reference.energy, explained)
-        if reference.reached(mean):
+        belief = Belief.from_points(reference.points(chosen))
+        explained = belief.process.explained(reference.energy)
+        if reference.reached(belief.mean(reference.energy, explained)):
             return len(chosen)
-        left = process.covariance(reference.energy, reference.energy) - explained.T @ explained
-        step = (reference.measured - mean) / (np.diag(left) + reference.noise**2 + 1e-6)
+        mean = belief.process.mean(reference.energy, explained)
+        left = belief.process.covariance(reference.energy, reference.energy) - explained.T @ explained
+        step = (reference.measured - mean) / (np.diag(left) + NOISE_FLOOR**2)
+        tried = _with_each_other(chosen, len(mean))
         others = np.setdiff1d(np.arange(len(mean)), chosen)
-        chosen = np.sort(np.append(chosen, others[_best(reference, (mean[:, None] + left * step).T[others])]))
+        curves = (1 - PLAIN_SHARE) * (mean[:, None] + left * step).T[others]
+        chosen = tried[_best(reference, curves + PLAIN_SHARE * interpolated("pchip", reference, tried))]
     return MOST + 1
 
 
@@ -65,9 +66,14 @@ def even(reference: Reference, count: int) -> Array:
 
 
 def _one_more(reference: Reference, kind: Kind, chosen: Array) -> Array:
-    others = np.setdiff1d(np.arange(len(reference.energy)), chosen)
-    tried = np.sort(np.column_stack([np.tile(chosen, (len(others), 1)), others]), axis=1)
+    tried = _with_each_other(chosen, len(reference.energy))
     return tried[_best(reference, interpolated(kind, reference, tried))]
+
+
+def _with_each_other(chosen: Array, count: int) -> Array:
+    """Return `chosen` (n,) with each one of the other places below `count`, (count - n, n + 1)."""
+    others = np.setdiff1d(np.arange(count), chosen)
+    return np.sort(np.column_stack([np.tile(chosen, (len(others), 1)), others]), axis=1)
 
 
 def _best(reference: Reference, curves: Array) -> int:

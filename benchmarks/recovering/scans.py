@@ -6,12 +6,12 @@ Each is a generator of what was chosen so far (places of the grid) and the spect
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from recovering.hindsight import even, interpolated
-from recovering.measured import Reference
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks, peak_widths
 
+from recovering.hindsight import even, interpolated
+from recovering.measured import Reference
 from xas_bluesky.decision.recovery import FEWEST, next_energies, recover
 from xas_bluesky.spectra import Absorption, Array
 
@@ -61,11 +61,11 @@ def bisection(reference: Reference) -> Iterator[tuple[Array, Array]]:
 def gaussian_process(reference: Reference) -> Iterator[tuple[Array, Array]]:
     """Measure one by one where a Gaussian process is unsure and the spectrum bends or rises (arXiv 2504.17124).
 
-    In that manner: Matérn 5/2; the standard deviation less its minimum, times the slope and curvature of the mean (each weighted
-    at the start to half of the largest standard deviation), at least a floor; after five points reweighted about the edge
-    and the white line, ever less. Assumed here: ten even points first, the kernel's length and size by evidence, no reference
-    spectra of the sample (their term is left out). It yields the mean of the process, and a cubic spline through the points
-    as well: the better one counts.
+    In that manner: Matérn 5/2; the standard deviation less its minimum, times the slope and curvature of the mean (each
+    weighted at the start to half of the largest standard deviation), at least a floor; after five points reweighted about
+    the edge and the white line, ever less. Assumed here: ten even points first, the kernel's length and size by evidence,
+    no reference spectra of the sample (their term is left out). It yields the mean of the process, and a cubic spline
+    through the points as well: the better one counts.
     """
     energy = reference.energy
     chosen, first, weight = even(reference, COARSE), (0.0, 0.0), np.ones(len(energy))

@@ -98,9 +98,7 @@ def test_points_lost_with_the_beam_are_measured_again(make_laboratory):
     seen = recommender.scout().energy
     answer = Absorption(seen, laboratory.sample("plain")(seen), np.full(len(seen), 1e-4))
     wanted = recommender.decide(answer, Spent(13, 20.0, 1e9)).request.energy
-    dark = Absorption(
-        np.append(seen, wanted), np.append(answer.mu, 0 * wanted), np.append(answer.variance, wanted * np.inf)
-    )
+    dark = Absorption(np.append(seen, wanted), np.append(answer.mu, 0 * wanted), np.append(answer.variance, wanted * np.inf))
     assert recommender.decide(dark, Spent(17, 26.0, 1e9)).request.energy.tolist() == wanted.tolist()
 
 
@@ -118,8 +116,9 @@ def test_a_spectrum_like_none_is_said_to_be_none(laboratory):
 def test_while_none_leads_the_whole_spectrum_is_measured(laboratory, monkeypatch):
     monkeypatch.setattr(stopping, "SURE", 1.1)
     requests, decisions = run(made(laboratory, points=1000), laboratory.sample([(2470.0, 3.0), (2477.5, 3.0)]))
-    assert {decision.reason for decision in decisions[:-1]} == {"none of these leads: the whole spectrum"}
-    assert decisions[-1].reason == "the conventional scan is complete"
+    assert all(decision.reason.endswith("leads: the whole spectrum") for decision in decisions[:-1])
+    assert decisions[-1].reason.startswith("none of these: ")
+    assert decisions[-1].reason.endswith("the conventional scan is complete")
     measured = np.concatenate([request.energy for request in requests])
     assert np.abs(SCAN.energy[:, None] - measured).min(axis=1).max() < 0.05
 

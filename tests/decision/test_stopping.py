@@ -15,7 +15,8 @@ def answer(best, none):
     ("best", "none", "spent", "reason"),
     [
         (0.96, 0.01, Spent(13, 20.0, 1e9), "sure: 0.960 on a, b"),
-        (0.02, 0.97, Spent(13, 20.0, 1e9), "none of these: 0.970"),
+        (0.02, 0.97, Spent(13, 20.0, 1e9), None),
+        (0.02, 0.97, Spent(100, 20.0, 1e9), "none of these: 0.970; budget: 100 of 100 points are spent"),
         (0.50, 0.10, Spent(100, 20.0, 1e9), "budget: 100 of 100 points are spent"),
         (0.50, 0.10, Spent(13, 60.5, 1e9), "budget: 60.5 of 60 seconds are spent"),
         (0.50, 0.10, Spent(13, 20.0, 2e10), "budget: 2e+10 of 1e+10 photons are spent"),

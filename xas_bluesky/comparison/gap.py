@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -29,7 +29,7 @@ RESOLUTION = {"S": 1.0}
 """Full width at half maximum (eV) of the Gaussian in predicted spectra, by absorber; 0.8 eV at all others."""
 UNSURE_RESOLUTION = 0.15
 """How far (relative) that width is from the beamline's, in one standard deviation."""
-OF_NETWORK: dict[str, float] = {
+OF_NETWORK: dict[str, Any] = {
     "warp_sd": 0.25,
     "warp_length": 0.6,
     "strength_sd": 0.06,
@@ -45,7 +45,7 @@ OF_NETWORK: dict[str, float] = {
 }
 """How predictions differ from spectra of the theory that the network learned: fitted to validation molecules (C and O K).
 
-The sizes make these molecules' spectra most probable; the power of the likelihood makes the probabilities stated of them right.
+The sizes make these molecules' spectra most probable, the power of the likelihood makes the probabilities stated right.
 """
 SELF_ABSORBED = ("fluorescence", "mu")
 """Signals that self-absorption may flatten; what a ready-made mu was measured in is not known."""

@@ -99,7 +99,7 @@ class Hypotheses:
         return center, weighted @ weighted.T + off.T @ off + self.gap.fine_sd**2 * np.eye(len(energy))
 
 
-def make_hypotheses(predicted: PredictedSpectra, population: PredictedSpectra, gap: Gap, _edge: float = 0.0) -> Hypotheses:
+def make_hypotheses(predicted: PredictedSpectra, population: PredictedSpectra, gap: Gap) -> Hypotheses:
     """Lay out every hypothesis: the candidates share the prior that "none of these" leaves.
 
     `population`: the kinds of spectra that "none of these" may turn out to be, each with its spread. A kind that could
@@ -116,7 +116,7 @@ def make_hypotheses(predicted: PredictedSpectra, population: PredictedSpectra, g
     return Hypotheses(everything.names, everything.structure, gap, everything.tables, everything.shifts, log_prior.ravel())
 
 
-def lay_out(predicted: PredictedSpectra, population: PredictedSpectra, gap: Gap, _edge: float = 0.0, *, none_of_these: bool) -> Hypotheses:
+def lay_out(predicted: PredictedSpectra, population: PredictedSpectra, gap: Gap, *, none_of_these: bool) -> Hypotheses:
     """Lay out the hypotheses of each candidate, and of each kind of `population` if wanted; every member's prior is 1."""
     reach = SHIFT_REACH * gap.shift_sd
     step = float(np.clip(gap.shift_sd / 4, *SHIFT_STEPS))
@@ -157,7 +157,9 @@ def _structure(predicted: PredictedSpectra, population: PredictedSpectra, tables
     margin = SURELY * gap.shift_sd
     step = float(np.median(predicted.ionization)) + gap.shift
     high = min(step + BEYOND, float(predicted.energy[-1])) + margin
-    return Structure(onset + gap.shift - margin, high, step, tables.grid + gap.shift, tables.continued(predicted.mean.mean(axis=0)))
+    return Structure(
+        onset + gap.shift - margin, high, step, tables.grid + gap.shift, tables.continued(predicted.mean.mean(axis=0))
+    )
 
 
 def _told_apart(everything: Hypotheses, kind: int, energy: Array) -> bool:

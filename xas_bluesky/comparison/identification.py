@@ -1,6 +1,5 @@
 """The answer: candidates ranked, in groups, and none of these."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,11 +50,11 @@ def leaders(posterior: Posterior) -> list[int]:
     return np.argsort(-posterior.probability, kind="stable")[:GROUPED].tolist()
 
 
-def identification(posterior: Posterior, groups: Groups, names: Sequence[str]) -> Identification:
+def identification(posterior: Posterior, groups: Groups, names: tuple[str, ...]) -> Identification:
     """Put a posterior into words; candidates that are in none of `groups` count alone."""
     listed = np.argsort(-posterior.probability, kind="stable")[:LISTED].tolist()
     grouped = {member for group in groups for member in group}
-    every = [*groups, *((place,) for place in listed if place not in grouped)]
+    every: list[tuple[int, ...]] = [*groups, *((place,) for place in listed if place not in grouped)]
     probability, shift = posterior.probability.tolist(), posterior.shift.tolist()
     found = [Group(tuple(names[m] for m in group), sum(probability[m] for m in group)) for group in every]
     order = sorted(range(len(found)), key=lambda index: -found[index].probability)

@@ -13,7 +13,7 @@ MIXTURE_PRIOR = 0.1
 """Of all mixtures of two candidates together, shared by every pair."""
 PAIRED = 200
 """Candidates that are tried in pairs, the most probable ones."""
-NEAR_SHIFTS = 9
+NEAR_SHIFTS = 15
 """Shifts that a pair is weighed at, about that of the least squares."""
 KEPT = 12
 """Shapes and shifts of a pair whose fraction is looked at closely."""

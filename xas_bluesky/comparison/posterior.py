@@ -20,7 +20,7 @@ DOUBT = 9.0
 ROUNDS = 2
 """Closer looks in a row, each at what the one before brought within reach."""
 PREPARED = 300
-"""Of lists no longer than this all candidates are made ready to be looked at closely beforehand, else so many an update at most."""
+"""Lists no longer than this are made ready to be looked at closely beforehand; of others, so many candidates an update."""
 NEW = 12
 MOVED = 0.03
 """When the provisional normalization has moved by this share of the edge step, everything is compared again."""
@@ -77,7 +77,7 @@ class Belief:
         changed = difference(self.cells, cells)
         self.cells = cells
         self._screen.add(*self._with_fine_error(changed))
-        screened = self._screen.log_evidence().reshape(-1)
+        screened = self._screen.log_evidence().reshape(-1).astype(np.float64)
         if self._regressions is not None:
             self._add(self._regressions, self._close, changed)
         for _ in range(ROUNDS):
@@ -113,12 +113,12 @@ class Belief:
         return len(fresh) > 0
 
     def _estimate(self, screened: Array) -> Array:
-        """Return the weights (h,) as the screen sees them, put right by what closer looks showed; none of these is not seen."""
+        """Return the weights (h,) as the screen sees them, put right by what closer looks showed; not of none of these."""
         hypotheses, named = self.hypotheses, self._named
         known = self._correction[self._close[self._close < named]]
         correction = np.nan_to_num(self._correction[:named], nan=float(np.median(known)) if len(known) else 0.0)
         estimate = np.full(len(hypotheses.log_prior), -np.inf)
-        estimate[:named] = hypotheses.log_prior[:named] + hypotheses.gap.temper * (screened + correction).astype(np.float64)
+        estimate[:named] = hypotheses.log_prior[:named] + hypotheses.gap.temper * (screened + correction)
         return estimate
 
     def _add(self, regressions: Regressions, chosen: Index, cells: Absorption) -> None:
@@ -130,7 +130,7 @@ class Belief:
         return cells.energy, cells.mu, cells.variance + np.sign(cells.variance) * self.hypotheses.gap.fine_sd**2
 
     def leading(self, most: int, share: float) -> tuple[Index, Array]:
-        """Return the heaviest hypotheses looked at closely, at most so many and none below a share of the best; their weights."""
+        """Return the heaviest hypotheses looked at closely, so many at most, none below a share of the best; their weights."""
         weight = self.log_weight[self._close]
         best = np.argsort(-weight, kind="stable")[:most]
         best = best[weight[best] > weight[best[0]] + np.log(share)]

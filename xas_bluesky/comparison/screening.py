@@ -5,6 +5,7 @@ evidence of each is a quadratic form in its coordinates, however many points the
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xas_bluesky.comparison.hypotheses import Hypotheses
 from xas_bluesky.comparison.regression import Regressions
@@ -57,7 +58,7 @@ class Screen:
         features = np.concatenate([values[..., 1:], baseline], axis=-1)
         self._regressions.add(mu - values[..., 0], features, variance + np.sign(variance) * self._left_out)
 
-    def log_evidence(self) -> Array:
+    def log_evidence(self) -> NDArray[np.float32]:
         """Return each candidate's log evidence (n, shapes, shifts), up to what all have in common; float32."""
         precision, pull, count = self._regressions.precision, self._regressions.pull, self._count
         shared = Regressions(precision[:, count:, count:], pull[:, count:], self._regressions.misfit)
@@ -75,7 +76,7 @@ class Screen:
     def _tabulate(self, center: Array, combined: Array) -> Array:
         """Return the mean, the combined spectra and the shared features on the grid: (1, shapes, m, 1 + r)."""
         tables = self._hypotheses.tables
-        sampled = _spread_over(np.arange(len(tables.spectra)), SAMPLED)
+        sampled = _spread_over(np.arange(len(tables.spectra), dtype=np.float64), SAMPLED)
         own = [leading(tables.features(int(member))[1], OF_EACH) for member in sampled]
         pooled = np.concatenate(own) / np.sqrt(len(own))
         shared = leading(pooled, SHARED)

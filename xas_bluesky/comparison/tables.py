@@ -57,7 +57,7 @@ class Tables:
         return (self._row[members] >= 0) | np.isin(members, missing[np.sort(first)[:new]])
 
     def design(self, member: Index, shape: Index, shift: Array, energy: Array) -> tuple[Array, Array]:
-        """Return means (h, n) and features (h, n, rank) at measured energies (n,) of members (h,) in shapes (h,), shifted (h,)."""
+        """Return means (h, n) and features (h, n, rank) at energies (n,) of members (h,) in shapes (h,), shifted (h,)."""
         self.prepare(member)
         values = self.look_up(self._store, self._row[member], shape, shift, energy)
         return values[..., 0], values[..., 1:]

@@ -20,7 +20,7 @@ WORTH = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Say what a point costs beside its dwell: `overhead` (s, settling), the way to it at `speed` (eV/s); and a `sweep` (s)."""
+    """Say what a point costs beside its dwell: `overhead` (s) and the way at `speed` (eV/s); and what a `sweep` does (s)."""
 
     overhead: float = 0.5
     speed: float = float("inf")
@@ -55,7 +55,7 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
     the seconds that it adds to a sweep from below.
     """
     prior, means, covariances = _by_group(belief, groups, offer.energy)
-    fine = belief.hypotheses.gap.fine_sd ** 2
+    fine = belief.hypotheses.gap.fine_sd**2
     model = prior @ np.diagonal(covariances, axis1=1, axis2=2) + fine
     enough = np.clip(offer.variance / (QUIET**2 * model), offer.shortest, offer.longest)
     dwells = np.clip(np.multiply.outer(DWELLS, enough), offer.shortest, None)

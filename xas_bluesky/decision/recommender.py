@@ -16,8 +16,9 @@ from xas_bluesky.comparison import (
     make_hypotheses,
 )
 from xas_bluesky.decision.information_gain import Cost, Offer, choose_points
+from xas_bluesky.decision.recovery import GOAL_EDGE, GOAL_RMSE, next_energies, recover
 from xas_bluesky.decision.scan_request import SAME_POINT, ScanRequest, widest_gaps
-from xas_bluesky.decision.stopping import Budget, Spent, over_budget, stop_reason
+from xas_bluesky.decision.stopping import Budget, Spent, over_budget, stop_reason, surely_none
 from xas_bluesky.edges import find_edge
 from xas_bluesky.spectra import Absorption, Array, Prediction
 
@@ -30,11 +31,14 @@ BELOW, ABOVE = (6.0, 1.5), (1.0, 6.0)
 SCOUT_DWELL = 0.2
 """Dwell of the first request, as a share of the conventional one."""
 CLEAR = 2.0
-"""Points are chosen to so many eV beyond the structure."""
+FAR_APART = 10
+"""Points are chosen in every cell to so many eV beyond the structure, farther away in one cell of so many."""
 SHORTEST = 0.02
 """Shortest dwell, as a share of the conventional one."""
 BATCH = 20
 """Points measured between two decisions, at most."""
+RECOVERED = 6
+"""The same while the whole spectrum is recovered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ class Recommender:
             over = over_budget(spent, self.budget)
             if over is not None:
                 return Decision(None, over, None)
-            return self._go_on(absorption, spent, "no predictions yet: the conventional scan", None, None)
+            return self._go_on(absorption, spent)
         belief = self._belief
         posterior = belief.update(absorption)
         variance = self._variance_of_a_second(absorption, belief)
@@ -120,7 +124,7 @@ class Recommender:
         if stop is not None:
             return Decision(None, stop, answer, posterior)
         if posterior.none > answer.groups[0].probability:
-            return self._go_on(absorption, spent, "none of these leads: the whole spectrum", answer, posterior)
+            return self._recover(absorption, belief, spent, answer, posterior)
         energy = self._new_cells(belief)
         if len(energy) == 0:
             reason = "all energies are measured: the candidates left cannot be told apart"
@@ -148,21 +152,41 @@ class Recommender:
     def _new_cells(self, belief: Belief) -> Array:
         """Return the middle of each cell not measured yet: within a cell, theory's fine error is one draw.
 
-        They lie in the conventional scan's range, and where the predicted spectra have their structure.
+        They lie in the conventional scan's range; away from the structure of the predicted spectra, one cell in FAR_APART.
         """
         cell, within = self.gap.cell, belief.hypotheses.structure
-        low = max(self.conventional.energy[0], within.low - CLEAR)
-        high = min(self.conventional.energy[-1], within.high + CLEAR)
+        low, high = self.conventional.energy[[0, -1]]
         cells = np.arange(np.ceil(low / cell - 0.5), np.floor(high / cell - 0.5) + 1)
-        return (cells[~np.isin(cells, np.floor(belief.cells.energy / cell))] + 0.5) * cell
+        middle = (cells + 0.5) * cell
+        inside = (middle > within.low - CLEAR) & (middle < within.high + CLEAR)
+        offered = inside | (cells % FAR_APART == 0)
+        return middle[offered & ~np.isin(cells, np.floor(belief.cells.energy / cell))]
 
-    def _go_on(
-        self, absorption: Absorption, spent: Spent, reason: str, answer: Identification | None, posterior: Posterior | None
+    def _recover(
+        self, absorption: Absorption, belief: Belief, spent: Spent, answer: Identification, posterior: Posterior
     ) -> Decision:
+        """Measure what the whole spectrum lacks most, until it is known well enough."""
+        assert belief.baseline is not None  # noqa: S101
+        normalized = belief.baseline.normalize(absorption)
+        none = f"none of these: {posterior.none:.3f}"
+        found = recover(normalized, self.conventional.energy)
+        if found.expected_rmse < GOAL_RMSE and found.edge_std < GOAL_EDGE and surely_none(answer):
+            return Decision(None, f"{none}, and the whole spectrum is known to {found.expected_rmse:.4f}", answer, posterior)
+        left = self._left(spent, RECOVERED)
+        energy = next_energies(normalized, self.conventional.energy, self.edge.energy, left)
+        if len(energy) == 0:
+            return Decision(None, f"{none}, and the conventional scan is complete", answer, posterior)
+        dwell = np.full(len(energy), self.conventional.dwell.max())
+        seconds = float((dwell + self.cost.overhead).sum())
+        request = self._ask(ScanRequest(energy, dwell))
+        return Decision(request, f"{none} leads: the whole spectrum", answer, posterior, 0.0, seconds)
+
+    def _go_on(self, absorption: Absorption, spent: Spent) -> Decision:
         """Measure on in the conventional scan, where its gaps are widest."""
-        lit = np.isfinite(absorption.variance)
-        request = widest_gaps(self.conventional, list(absorption.energy[lit]), self._left(spent, BATCH))
-        return Decision(request, reason if request else "the conventional scan is complete", answer, posterior)
+        lit = absorption.energy[absorption.usable].tolist()
+        request = widest_gaps(self.conventional, lit, self._left(spent, BATCH))
+        reason = "no predictions yet: the conventional scan" if request else "the conventional scan is complete"
+        return Decision(request, reason, None)
 
     def _left(self, spent: Spent, count: int) -> int:
         return min(count, self.budget.points - spent.points)

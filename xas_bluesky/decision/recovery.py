@@ -1,40 +1,43 @@
 """Recovery of a whole spectrum from few points: what it looks like, how sure that is, and where to measure next.
 
-A Gaussian process whose mean, amplitude and correlation length over the energy from the edge were learned from measured
-spectra. It is fitted to the points at hand (edge, length, amplitude), with an amplitude that rises where a point left out
-is predicted badly: a sharp line draws points.
+A Gaussian process that was learned from measured spectra, and beside it a plain interpolation (PCHIP). Where the two disagree,
+between two points, the process is less sure than it says: such intervals draw points, as in a scan that halves the interval
+of the largest error.
 """
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
-from scipy.stats import norm, qmc
+from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
+from xas_bluesky.decision.edge_position import EdgePosition
+from xas_bluesky.decision.scan_request import SAME_POINT
 from xas_bluesky.decision.spectrum_prior import Process
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.spectra import Absorption, Array
 
 FEWEST = 6
 """Fewer points tell nothing of the edge."""
-SCOUT = (-np.inf, -10.0, 0.0, 10.0, 20.0, 35.0, np.inf)
+SCOUT = (-np.inf, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0, 20.0, 30.0, np.inf)
 """eV from the tabulated edge: what is measured before anything is known. Measured edges lie 3 eV below to 20 eV above."""
-SCOUTED = 4.0
+SCOUTED = 2.5
 """A point as near as this (eV) does for one of the scout's."""
 GOAL_RMSE, GOAL_EDGE = 0.005, 0.1
 """What is to be reached: the error of mu, in edge steps, and of the edge's position, in eV."""
-EDGE_SHARE = 0.25
+EDGE_SHARE = 0.15
 """How much the edge's position counts against the whole spectrum."""
 NOISE_FLOOR = 1e-3
-"""No point is trusted beyond this, in edge steps: energies repeat no better."""
-MODESTY = 1.5
-"""The process is this much surer than it should be."""
+"""No point is trusted beyond this, in edge steps: a fine structure below it is not followed."""
+PLAIN_SHARE = 0.2
+"""Share of the plain interpolation in the recovered spectrum: the process alone swings too far between points."""
+DOUBT = 0.2
+"""Share of the squared disagreement of the two that counts as variance."""
+MODESTY = 1.2
+"""Errors are this much larger than the variance says (tuned spectra of benchmarks/whole_spectrum.py)."""
 GRID = 200
 """Points that the error is integrated over."""
-EDGE_HALF_WIDTH, EDGE_STEP = 4.0, 0.25
-"""eV: where the steepest point is looked for, about where it is expected."""
-EDGE_SMOOTHING = 0.35
-"""Half width (eV) of the Lorentzian that smooths the slope there, about what xraylarch takes between 2 and 13 keV."""
-DRAWS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,137 +56,141 @@ class Recovered:
 
 
 def recover(absorption: Absorption, grid: Array) -> Recovered:
-    """Recover the normalized spectrum on `grid` (m,) eV from normalized points, in any order.
+    """Recover the normalized spectrum on `grid` (m,) eV, increasing, from normalized points, in any order.
 
-    Raises SpectrumError when fewer than 6 points weigh something.
+    Raises SpectrumError when fewer than 6 energies are measured.
     """
-    process = fit(absorption)
-    explained = process.explained(grid)
-    variance = np.maximum(process.variance(grid) - (explained**2).sum(axis=0), 0.0)
-    edge = _Edge.of(process, grid[0], grid[-1])
-    std = MODESTY * np.sqrt(variance)
-    rmse = float(np.sqrt(np.mean(std**2)))
-    return Recovered(grid, process.mean(grid, explained), std, rmse, edge.position, MODESTY * edge.std)
+    belief = Belief.from_points(absorption)
+    explained = belief.process.explained(grid)
+    variance = belief.process.variance(grid) - (explained**2).sum(axis=0)
+    mu = belief.mean(grid, explained)
+    std = MODESTY * belief.doubt(grid) * np.sqrt(np.maximum(variance, 0.0))
+    edge = belief.edge(grid)
+    return Recovered(grid, mu, std, float(np.sqrt(np.mean(std**2))), edge.position, MODESTY * edge.std)
 
 
 def next_energies(absorption: Absorption, candidates: Array, e0: float, count: int) -> Array:
-    """Choose up to `count` of the `candidates` (m,) eV to measure next, increasing.
+    """Choose up to `count` of the `candidates` (m,) eV to measure next, increasing; none that is measured already.
 
-    They are those that bring down most what is uncertain of the whole spectrum between the lowest and the highest candidate and
-    of the edge's position, each by how far it is from what is to be reached. Before there are points enough to know the
-    edge, they are spread about `e0` (eV), the tabulated edge.
+    They are those that bring down most what is uncertain of the whole spectrum between the lowest and the highest candidate
+    and of the edge's position, each the more the farther it is from what is to be reached. Before there are points enough
+    to know the edge, they are spread about `e0` (eV), the tabulated edge.
     """
     candidates = np.unique(candidates)
     measured = absorption.energy[absorption.usable]
+    new = np.abs(candidates[:, None] - np.append(measured, np.inf)).min(axis=1) > SAME_POINT
     if len(measured) < FEWEST:
-        return _scout(measured, candidates, e0, count)
-    process = fit(absorption)
-    noise = float(np.median(np.maximum(absorption.variance[absorption.usable], NOISE_FLOOR**2)))
-    grid = np.linspace(candidates[0], candidates[-1], GRID)
-    edge = _Edge.of(process, grid[0], grid[-1])
-    every = np.concatenate([grid, edge.energy, candidates])
-    explained = process.explained(every)
-    below, ahead = slice(0, GRID), slice(GRID + len(edge.energy), None)
-    shared = process.covariance(every[: ahead.start], candidates) - explained[:, : ahead.start].T @ explained[:, ahead]
-    left = process.variance(candidates) - (explained[:, ahead] ** 2).sum(axis=0)
-    uncertain = process.variance(grid) - (explained[:, below] ** 2).sum(axis=0)
-    at_edge = slice(GRID, ahead.start)
-    chosen: list[int] = []
-    for _ in range(min(count, len(candidates))):
-        score = _score(shared[below], uncertain, shared[at_edge], edge, left + noise)
-        score[chosen] = -np.inf
-        best = int(score.argmax())
-        chosen.append(best)
-        column = process.covariance(every, candidates[[best]])[:, 0] - explained.T @ explained[:, ahead.start + best]
-        column /= np.sqrt(max(left[best], 0.0) + noise)
-        explained = np.vstack([explained, column])
-        shared -= np.outer(column[: ahead.start], column[ahead])
-        left = left - column[ahead] ** 2
-        uncertain = uncertain - column[below] ** 2
-        edge = edge.after(column[at_edge])
-    return candidates[np.sort(chosen)]
-
-
-def _score(shared: Array, uncertain: Array, near_edge: Array, edge: "_Edge", left: Array) -> Array:
-    """Return what each candidate takes off the two errors, in units of their goals, weighted by how far they are off."""
-    off, edge_off = float(uncertain.mean()) / GOAL_RMSE**2, edge.std**2 / GOAL_EDGE**2
-    spectrum = (shared**2).mean(axis=0) / GOAL_RMSE**2 * off
-    position = (edge.slope @ near_edge) ** 2 / GOAL_EDGE**2 * min(edge_off, 4 * off)
-    return (spectrum + EDGE_SHARE * position) / left
-
-
-def fit(absorption: Absorption) -> Process:
-    """Fit the process to normalized points; raises SpectrumError when fewer than 6 of them weigh something."""
-    usable = absorption.usable
-    if usable.sum() < FEWEST:
-        raise SpectrumError(f"{usable.sum()} usable points are too few to recover a spectrum, at least {FEWEST} are needed")
-    order = np.argsort(absorption.energy[usable])
-    energy, mu, variance = (values[usable][order] for values in (absorption.energy, absorption.mu, absorption.variance))
-    return Process.fit(energy, mu, np.maximum(variance, NOISE_FLOOR**2))
-
-
-def _scout(measured: Array, candidates: Array, e0: float, count: int) -> Array:
-    wanted = np.clip(e0 + np.array(SCOUT), candidates[0], candidates[-1])
-    apart = np.abs(wanted[:, None] - np.append(measured, np.inf)).min(axis=1)
-    missing = wanted[apart > SCOUTED]
-    nearest = np.abs(candidates - missing[:, None]).argmin(axis=1)
-    return candidates[np.unique(nearest)][:count]
+        return _scout(measured, candidates, candidates[new], e0, count)
+    return _Design(Belief.from_points(absorption), candidates).choose(count, new)
 
 
 @dataclass(frozen=True, slots=True)
-class _Edge:
-    """Hold the steepest point's position and std (eV), and how it depends on mu at `energy` (k,): `slope` (k,) eV."""
+class Belief:
+    """Hold what the points `energy` (n,) eV, increasing, and `mu` (n,) tell: the process and the plain interpolation.
 
+    `excess` (n - 1,): by how much errors between two points exceed what the process says.
+    """
+
+    process: Process
     energy: Array
-    mean: Array
-    covariance: Array
-    position: float
-    std: float
-    slope: Array
+    mu: Array
+    excess: Array
 
     @classmethod
-    def of(cls, process: Process, low: float, high: float) -> "_Edge":
-        coarse = np.arange(low, high, EDGE_STEP)
-        steepest = coarse[np.gradient(process.mean(coarse, process.explained(coarse))).argmax()]
-        energy = np.arange(steepest - EDGE_HALF_WIDTH, steepest + EDGE_HALF_WIDTH + EDGE_STEP / 2, EDGE_STEP)
-        explained = process.explained(energy)
-        covariance = process.covariance(energy, energy) - explained.T @ explained
-        return cls._drawn(energy, process.mean(energy, explained), covariance)
+    def from_points(cls, absorption: Absorption) -> Self:
+        """Merge repeated points and fit the process; raises SpectrumError when fewer than 6 are left."""
+        usable = absorption.usable
+        weight = 1 / np.maximum(absorption.variance[usable], NOISE_FLOOR**2)
+        _, place = np.unique(np.round(absorption.energy[usable] / SAME_POINT), return_inverse=True)
+        total = np.bincount(place, weight)
+        if len(total) < FEWEST:
+            raise SpectrumError(f"{len(total)} measured energies are too few to recover a spectrum, measure at least {FEWEST}")
+        energy, mu = (np.bincount(place, weight * given[usable]) / total for given in (absorption.energy, absorption.mu))
+        process = Process.fit(energy, mu, np.maximum(1 / total, NOISE_FLOOR**2))
+        grid = np.linspace(energy[0], energy[-1], GRID)
+        explained = process.explained(grid)
+        variance = np.maximum(process.variance(grid) - (explained**2).sum(axis=0), 0.0)
+        squared = _disagreement(energy, mu, grid, process.mean(grid, explained)) ** 2
+        place, size = _interval(energy, grid), len(energy) - 1
+        ratio = np.bincount(place, squared, size) / np.maximum(np.bincount(place, variance, size), 1e-12)
+        return cls(process, energy, mu, np.sqrt(1 + DOUBT * ratio))
 
-    def after(self, column: Array) -> "_Edge":
-        """Return it once a point is measured whose covariance with mu here, over its standard deviation, is `column` (k,)."""
-        return self._drawn(self.energy, self.mean, self.covariance - np.outer(column, column))
+    def mean(self, energy: Array, explained: Array) -> Array:
+        """Return the expected mu (m,); `explained` is the process's at these energies (m,) eV."""
+        expected = self.process.mean(energy, explained)
+        return expected + PLAIN_SHARE * _disagreement(self.energy, self.mu, energy, expected)
 
-    @classmethod
-    def _drawn(cls, energy: Array, mean: Array, covariance: Array) -> "_Edge":
-        size, axes = np.linalg.eigh(covariance)
-        kept = size > 1e-9 * size[-1]
-        root = np.sqrt(size[kept])
-        draws = DRAWN[:, : kept.sum()]
-        positions = steepest(energy, mean + draws @ (axes[:, kept] * root).T)
-        along = (positions - positions.mean()) @ (draws - draws.mean(axis=0)) / DRAWS
-        position = float(steepest(energy, mean[None])[0])
-        return cls(energy, mean, covariance, position, float(positions.std()), axes[:, kept] @ (along / root))
+    def doubt(self, energy: Array) -> Array:
+        """Return by how much (m,) errors at `energy` (m,) eV exceed what the process says."""
+        return self.excess[_interval(self.energy, energy)]
 
-
-def _rise() -> Array:
-    """Return what makes of mu (k,) about the edge its slope, smoothed as xraylarch smooths it, (k, l)."""
-    k = round(2 * EDGE_HALF_WIDTH / EDGE_STEP) + 1
-    from_to = np.subtract.outer(np.arange(k), np.arange(k)) * EDGE_STEP
-    bell = 1 / (1 + (from_to / EDGE_SMOOTHING) ** 2)
-    return np.gradient(np.eye(k), axis=1) @ (bell / bell.sum(axis=0))
-
-
-RISE: Array = _rise()
-
-DRAWN: Array = np.asarray(norm.ppf(qmc.Sobol(64, rng=0).random(DRAWS)))
-"""Normal draws, the same each time: a decision can be replayed."""
+    def edge(self, grid: Array) -> EdgePosition:
+        """Find the edge between the ends of `grid` (m,) eV."""
+        return EdgePosition.find(self.process, float(grid[0]), float(grid[-1]), self.doubt)
 
 
-def steepest(energy: Array, mu: Array) -> Array:
-    """Find where each of the curves mu (c, k) on an even grid of energies (k,) rises fastest, (c,) eV."""
-    rise = mu @ RISE
-    top = np.clip(rise.argmax(axis=1), 1, len(energy) - 2)[:, None]
-    before, at, after = (np.take_along_axis(rise, top + step, axis=1)[:, 0] for step in (-1, 0, 1))
-    bend = np.minimum(before - 2 * at + after, -1e-12)
-    return energy[top[:, 0]] + 0.5 * (energy[1] - energy[0]) * np.clip((before - after) / bend, -1, 1)
+def _disagreement(measured: Array, mu: Array, energy: Array, expected: Array) -> Array:
+    plain = PchipInterpolator(measured, mu, extrapolate=False)(energy)
+    return np.where(np.isnan(plain), 0.0, plain - expected)
+
+
+def _interval(measured: Array, energy: Array) -> NDArray[np.intp]:
+    return np.clip(np.searchsorted(measured, energy, side="right") - 1, 0, len(measured) - 2)
+
+
+class _Design:
+    """Choose points one after the other, each as if those before it were measured.
+
+    Rows of `shared`: covariance of each candidate (m,) with mu on the grid, then with mu about the edge.
+    """
+
+    def __init__(self, belief: Belief, candidates: Array) -> None:
+        self.candidates, self.process = candidates, belief.process
+        grid = np.linspace(candidates[0], candidates[-1], GRID)
+        self.edge = belief.edge(grid)
+        self.energy = np.concatenate([grid, self.edge.energy, candidates])
+        self.first = GRID + len(self.edge.energy)
+        self.doubt = belief.doubt(self.energy)
+        self.explained = self.process.explained(self.energy)
+        prior = self.process.covariance(self.energy[: self.first], candidates)
+        shared = prior - self.explained[:, : self.first].T @ self.explained[:, self.first :]
+        self.shared = shared * np.outer(self.doubt[: self.first], self.doubt[self.first :])
+        left = self.process.variance(self.energy) - (self.explained**2).sum(axis=0)
+        self.left = self.doubt**2 * np.maximum(left, 0.0)
+
+    def choose(self, count: int, allowed: Array) -> Array:
+        """Return up to `count` candidates among the `allowed` (m,), increasing."""
+        chosen: list[int] = []
+        for _ in range(min(count, int(allowed.sum()))):
+            score = np.where(allowed, self._score(), -np.inf)
+            score[chosen] = -np.inf
+            chosen.append(int(score.argmax()))
+            self._measure(chosen[-1])
+        return self.candidates[np.sort(np.array(chosen, dtype=np.int64))]
+
+    def _score(self) -> Array:
+        """Return what each candidate takes off the two errors, in units of their goals, weighted by how far they are off."""
+        off, edge_off = float(self.left[:GRID].mean()) / GOAL_RMSE**2, self.edge.std**2 / GOAL_EDGE**2
+        spectrum = (self.shared[:GRID] ** 2).mean(axis=0) / GOAL_RMSE**2 * off
+        position = (self.edge.slope @ self.shared[GRID:]) ** 2 / GOAL_EDGE**2 * min(edge_off, 4 * off)
+        return (spectrum + EDGE_SHARE * position) / (self.left[self.first :] + NOISE_FLOOR**2)
+
+    def _measure(self, candidate: int) -> None:
+        place = self.first + candidate
+        column = self.process.covariance(self.energy, self.candidates[[candidate]])[:, 0]
+        column -= self.explained.T @ self.explained[:, place]
+        column /= np.sqrt(max(column[place], 0.0) + NOISE_FLOOR**2)
+        self.explained = np.vstack([self.explained, column])
+        column = column * self.doubt
+        self.shared -= np.outer(column[: self.first], column[self.first :])
+        self.left = np.maximum(self.left - column**2, 0.0)
+        self.edge = self.edge.after(column[GRID : self.first])
+
+
+def _scout(measured: Array, candidates: Array, new: Array, e0: float, count: int) -> Array:
+    wanted = np.clip(e0 + np.array(SCOUT), candidates[0], candidates[-1])
+    missing = wanted[np.abs(wanted[:, None] - np.append(measured, np.inf)).min(axis=1) > SCOUTED]
+    if len(missing) == 0 or len(new) == 0:
+        missing = candidates
+    nearest = new[np.unique(np.abs(new - missing[:, None]).argmin(axis=1))] if len(new) else new
+    return nearest[np.unique(np.linspace(0, len(nearest) - 1, min(count, len(nearest))).round().astype(int))]

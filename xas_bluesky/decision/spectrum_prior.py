@@ -26,7 +26,7 @@ LENGTH_SPREAD = 0.3
 """(Logarithmic) standard deviation of the lengths of one spectrum relative to the learned ones."""
 EDGE_STEPS = np.arange(-12.0, 9.0, 1.5)
 """eV from where mu is half of its height: where the prior's edge is looked for."""
-LENGTHS = np.array([0.4, 0.5, 0.63, 0.8, 1.0, 1.25, 1.6, 2.0])
+LENGTHS = np.array([0.45, 0.63, 0.9, 1.25, 1.75])
 REFINED = ((1.0, 1.25), (0.5, 1.12), (0.25, 1.06))
 """Steps of the edge (eV) and of the length (factor), round by round."""
 
@@ -65,15 +65,17 @@ class SpectrumPrior:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Hold the prior fitted to n measured points: its edge (eV), relative length, and local amplitudes."""
+    """Hold the prior fitted to n measured points.
+
+    `edge` eV; `length`, relative to the learned ones; `energy` (n,) eV, increasing; `local` (n,) variance there, relative to
+    the learned one; `factor` (n, n) Cholesky factor of the covariance of what is measured; `solved` (n,) factor⁻¹(mu − mean).
+    """
 
     prior: SpectrumPrior
     edge: float
     length: float
-    amplitude: float
     energy: Array
-    excess: Array
-    weight: Array
+    local: Array
     factor: Array
     solved: Array
 
@@ -83,21 +85,21 @@ class Process:
         prior = SpectrumPrior.learned()
         edge, length, amplitude = _most_likely(prior, energy, mu, variance)
         way, base, mean = prior.at(energy, edge)
-        covariance = matern((way[:, None] - way) / length) * np.outer(base, base)
-        near = _nearness(way / length, way / length)
-        smooth = _baseline(mean, mean)
-        local, excess, weight = np.full(len(energy), amplitude), np.zeros(len(energy)), np.zeros(len(energy))
+        apart = (way[:, None] - way) / length
+        covariance = matern(apart) * np.outer(base, base)
+        near = np.exp(-0.5 * (apart / NEAR) ** 2)
+        rest = _baseline(mean, mean) + np.diag(variance)
+        local = np.full(len(energy), amplitude)
         for _ in range(ROUNDS):
-            inverse = np.linalg.inv(covariance * np.sqrt(np.outer(local, local)) + smooth + np.diag(variance))
+            inverse = np.linalg.inv(covariance * np.sqrt(np.outer(local, local)) + rest)
             precision = np.diag(inverse)
             surprise = (inverse @ (mu - mean)) ** 2 / precision  # squared leave-one-out residual in units of its variance
-            weight = np.clip(1 - variance * precision, 0.0, 1.0)
-            excess = weight * local * surprise
-            local = (LOCAL_FREEDOM * amplitude + near @ excess) / (LOCAL_FREEDOM + near @ weight)
-        total = covariance * np.sqrt(np.outer(local, local)) + smooth + np.diag(variance)
-        factor = np.linalg.cholesky(total)
+            weight = np.clip(1 - variance * precision, 0.0, 1.0)  # a residual that is all noise says nothing
+            local = (LOCAL_FREEDOM * amplitude + near @ (weight * local * surprise)) / (LOCAL_FREEDOM + near @ weight)
+        factor = np.linalg.cholesky(covariance * np.sqrt(np.outer(local, local)) + rest)
+        factor = np.asarray(factor, dtype=np.float64)
         solved = solve_triangular(factor, mu - mean, lower=True)
-        return cls(prior, edge, length, amplitude, energy, excess, weight, factor, solved)
+        return cls(prior, edge, length, energy, local, factor, solved)
 
     def covariance(self, first: Array, second: Array) -> Array:
         """Return the prior's covariance (n, m) between energies (n,) and (m,) eV, local amplitudes counted."""
@@ -119,9 +121,7 @@ class Process:
 
     def _at(self, energy: Array) -> tuple[Array, Array, Array]:
         way, base, mean = self.prior.at(energy, self.edge)
-        near = _nearness(way / self.length, self.prior.at(self.energy, self.edge)[0] / self.length)
-        local = (LOCAL_FREEDOM * self.amplitude + near @ self.excess) / (LOCAL_FREEDOM + near @ self.weight)
-        return way, base * np.sqrt(local), mean
+        return way, base * np.sqrt(np.interp(energy, self.energy, self.local)), mean
 
 
 def matern(distance: Array) -> Array:
@@ -132,10 +132,6 @@ def matern(distance: Array) -> Array:
 
 def _baseline(mean: Array, other: Array) -> Array:
     return OFFSET_SD**2 + SCALE_SD**2 * np.outer(mean, other)
-
-
-def _nearness(way: Array, other: Array) -> Array:
-    return np.exp(-0.5 * ((way[:, None] - other) / NEAR) ** 2)
 
 
 def _most_likely(prior: SpectrumPrior, energy: Array, mu: Array, variance: Array) -> tuple[float, float, float]:

@@ -44,9 +44,13 @@ def stop_reason(answer: Identification, spent: Spent, budget: Budget) -> str | N
     best = answer.groups[0]
     if best.probability >= SURE:
         return f"sure: {best.probability:.3f} on {', '.join(best.members)}"
-    if answer.none_of_these >= SURE:
-        return f"none of these: {answer.none_of_these:.3f}"
-    return over_budget(spent, budget)
+    over = over_budget(spent, budget)
+    return f"none of these: {answer.none_of_these:.3f}; {over}" if over and surely_none(answer) else over
+
+
+def surely_none(answer: Identification) -> bool:
+    """Say whether it is sure that none of the candidates fits; the run goes on until the spectrum is known."""
+    return answer.none_of_these >= SURE
 
 
 def over_budget(spent: Spent, budget: Budget) -> str | None:

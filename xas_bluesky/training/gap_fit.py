@@ -10,11 +10,10 @@ import numpy as np
 from scipy.optimize import minimize
 
 from xas_bluesky.candidates import Candidate
-from xas_bluesky.comparison import Gap, provisional
+from xas_bluesky.comparison import Baseline, Gap
 from xas_bluesky.comparison.hypotheses import lay_out
 from xas_bluesky.comparison.provisional import in_cells
 from xas_bluesky.comparison.regression import regress
-from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SettingsError
 from xas_bluesky.files import read_spectrum
 from xas_bluesky.prediction import Predictor
@@ -30,7 +29,7 @@ ROUNDS = 45
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Hold a measured spectrum, provisionally normalized, and the prediction for the compound it is of."""
+    """Hold a measured spectrum and the prediction for the compound it is of."""
 
     name: str
     measured: Absorption
@@ -47,11 +46,10 @@ def read_pairs(table: Path, edge: str, predictor: Predictor) -> list[Pair]:
             rows = [(row["file"], row["name"], row["smiles"]) for row in csv.DictReader(lines)]
     except (OSError, LookupError, ValueError) as error:
         raise SettingsError(f"{table}: cannot be read ({error}); give a csv with the columns file, name and smiles") from error
-    energy = find_edge(edge).energy
     return [
         Pair(
             name,
-            provisional(absorption(read_spectrum(table.parent / file)), energy),
+            absorption(read_spectrum(table.parent / file)),
             predictor.predict([Candidate(name, smiles, str(table))], edge),
         )
         for file, name, smiles in rows
@@ -84,7 +82,8 @@ def fit_gap(pairs: Sequence[Pair]) -> Gap:
 def log_evidence(pair: Pair, gap: Gap) -> float:
     """Return the log evidence of a measured spectrum under its own compound's prediction."""
     hypotheses = lay_out(pair.prediction.spectra, pair.prediction.population, gap, none_of_these=False)
-    cells, own = in_cells(pair.measured, gap.cell), hypotheses.of_member(0)
+    normalized = Baseline.fit(pair.measured, hypotheses.structure).normalize(pair.measured)
+    cells, own = in_cells(normalized, gap.cell), hypotheses.of_member(0)
     mean, features = hypotheses.design(cells.energy, own)
     evidence, _, _ = regress(cells.mu - mean, features, cells.variance + gap.fine_sd**2)
     return float(np.logaddexp.reduce(evidence + hypotheses.log_prior[own]))
