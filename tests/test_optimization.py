@@ -122,7 +122,7 @@ def test_ours_are_what_the_protocols_ask_for(make):
 
 
 def test_it_identifies_the_sample_and_stops_before_the_iterations_are_used_up(make, monkeypatch):
-    monkeypatch.setattr("xas_bluesky.decision.stopping.SURE", 0.999)
+    monkeypatch.setattr("xas_bluesky.decision.stopping.SURE", 0.9999999)
     run = make()
     run(iterations=30, md={"proposal": 7})
     stop, reason = run.optimizer.should_stop()
