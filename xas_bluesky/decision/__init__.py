@@ -2,6 +2,7 @@
 
 from xas_bluesky.decision.anchor import Anchor, anchors_for, sweeps_of
 from xas_bluesky.decision.recommender import Decision, Recommender
+from xas_bluesky.decision.recovery import Recovered, next_energies, recover
 from xas_bluesky.decision.sample_choice import Choice, Prospect, choose_sample
 from xas_bluesky.decision.scan_request import ScanRequest, regions, widest_gaps
 from xas_bluesky.decision.stability import Stability, correct, judge
@@ -14,6 +15,7 @@ __all__ = [
     "Decision",
     "Prospect",
     "Recommender",
+    "Recovered",
     "ScanRequest",
     "Spent",
     "Stability",
@@ -21,6 +23,8 @@ __all__ = [
     "choose_sample",
     "correct",
     "judge",
+    "next_energies",
+    "recover",
     "regions",
     "sweeps_of",
     "widest_gaps",

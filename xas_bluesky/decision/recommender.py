@@ -37,7 +37,7 @@ SHORTEST = 0.02
 """Shortest dwell, as a share of the conventional one."""
 BATCH = 20
 """Points measured between two decisions, at most."""
-RECOVERED = 6
+RECOVERED = 4
 """The same while the whole spectrum is recovered."""
 
 
