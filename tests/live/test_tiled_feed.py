@@ -76,13 +76,14 @@ class Received:
 @contextmanager
 def following(catalog: Catalog) -> Iterator[Received]:
     received, stop = Received(), threading.Event()
-    thread = threading.Thread(target=follow_tiled, args=(catalog, received, stop))
+    thread = threading.Thread(target=follow_tiled, args=(catalog, received, stop), daemon=True)
     thread.start()
     try:
         yield received
     finally:
         stop.set()
-        thread.join()
+        thread.join(60.0)
+    assert not thread.is_alive(), "it does not end when it is told to"
 
 
 def greet(catalog: Catalog, received: Received) -> None:
