@@ -98,9 +98,7 @@ def identify(
     as_json: AsJson = False,
 ) -> None:
     """Identify a measured spectrum among candidates, or none of them."""
-    from xas_bluesky.comparison import Gap, identify, make_hypotheses
-    from xas_bluesky.comparison.fingerprint import rank_references, read_references
-    from xas_bluesky.comparison.mixtures import find_mixtures
+    from xas_bluesky.comparison import Gap, find_mixtures, identify, make_hypotheses, rank_references, read_references
     from xas_bluesky.files import read_candidates, read_spectrum
     from xas_bluesky.outcome import warnings_of
     from xas_bluesky.predictor_client import LocalPredictor

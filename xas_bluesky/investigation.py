@@ -19,8 +19,9 @@ from xas_bluesky.candidates import Candidate
 from xas_bluesky.config import Settings
 from xas_bluesky.decision import Budget, ScanRequest, Spent
 from xas_bluesky.documents import Collector
-from xas_bluesky.errors import CatalogError, PredictionError, SettingsError, SpectrumError
+from xas_bluesky.errors import CatalogError, InputError, PredictionError, SettingsError, SpectrumError
 from xas_bluesky.outcome import Ending, Outcome
+from xas_bluesky.plans import wait_at_most
 from xas_bluesky.results import Catalog
 from xas_bluesky.spectra import Prediction, Spectrum
 
@@ -161,6 +162,16 @@ class Investigation:
     measured: list[float] = field(default_factory=list[float])
     seen: float = 0.0
     failure: Exception | None = None
+
+    def predicted(self, patience: float) -> MsgGenerator[None]:
+        """Wait for the predictions, and have the agent take them in; each takes at most `patience` seconds.
+
+        Raises InputError where the candidates cannot be used.
+        """
+        known = yield from wait_at_most(self.prediction, patience)
+        if known and isinstance(error := self.prediction.exception(), InputError):
+            raise error
+        yield from wait_at_most(self.agent.prepare(), patience)
 
     def collecting(self, plan: MsgGenerator[Result]) -> MsgGenerator[Result]:
         """Collect the runs of a plan, and take note of its pauses."""

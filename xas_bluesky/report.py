@@ -8,9 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from xas_bluesky.agent import Step
-from xas_bluesky.comparison import Identification
-from xas_bluesky.comparison.fingerprint import Fit
-from xas_bluesky.comparison.mixtures import Mixture
+from xas_bluesky.comparison import Fit, Identification, Mixture
 from xas_bluesky.outcome import Outcome
 from xas_bluesky.replaying import Replayed, difference_of
 from xas_bluesky.spectra import ReducedScan

@@ -13,7 +13,7 @@ from xas_bluesky.decision import Prospect, ScanRequest, choose_sample
 from xas_bluesky.errors import InputError
 from xas_bluesky.investigation import Investigation, Sample
 from xas_bluesky.outcome import Ending
-from xas_bluesky.plans import limits_of, next_request, wait_at_most, xas_scan
+from xas_bluesky.plans import limits_of, next_request, xas_scan
 
 logger = logging.getLogger(__name__)
 
@@ -73,12 +73,11 @@ class Rounds:
     def _reached(self, work: Investigation) -> MsgGenerator[bool]:
         """Have the sample's predictions, and the sample in the beam; say whether there is one."""
         if not work.measured:
-            known = yield from wait_at_most(work.prediction, self.prediction_patience)
-            error = work.prediction.exception() if known else None
-            if isinstance(error, InputError):
+            try:
+                yield from work.predicted(self.prediction_patience)
+            except InputError as error:
                 work.failure = error
                 return False
-            yield from wait_at_most(work.agent.prepare(), self.prediction_patience)
             work.request = work.agent.scout()
         if work is self._present:
             return True

@@ -14,7 +14,6 @@ from xas_bluesky.candidates import Candidate
 from xas_bluesky.comparison import Gap
 from xas_bluesky.decision import Budget, Recommender, ScanRequest, Spent, anchors_for
 from xas_bluesky.edges import find_edge
-from xas_bluesky.errors import InputError
 from xas_bluesky.escalation import Escalation
 from xas_bluesky.files import read_candidates
 from xas_bluesky.investigation import Exposure, Investigation, Sample, Visits, conclude_all, in_background
@@ -80,10 +79,7 @@ class Session:
         work = self.investigation(Sample(sample, candidates, spot, budget=budget), edge, scan, seed, conventional_spent)
 
         def measuring() -> MsgGenerator[None]:
-            if (yield from wait_at_most(work.prediction, PREDICTION_PATIENCE)):
-                if isinstance(work.prediction.exception(), InputError):
-                    work.prediction.result()
-                yield from wait_at_most(work.agent.prepare(), PREDICTION_PATIENCE)
+            yield from work.predicted(PREDICTION_PATIENCE)
             work.exposure.begin()
             devices = self.devices
             plan = agent_scan(

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from xas_bluesky.beamline import conventional_scan
 from xas_bluesky.comparison import Belief, grouping, make_hypotheses
 from xas_bluesky.decision.information_gain import Cost, Offer, choose_points
-from xas_bluesky.session import conventional_scan
 from xas_bluesky.spectra import Absorption
 
 SCAN = conventional_scan("S K").energy

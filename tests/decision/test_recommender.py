@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from xas_bluesky.beamline import conventional_scan
 from xas_bluesky.decision import Budget, Recommender, ScanRequest, Spent, stopping
 from xas_bluesky.decision.recommender import SHORTEST
 from xas_bluesky.errors import EdgeError, SpectrumError
-from xas_bluesky.session import conventional_scan
 from xas_bluesky.spectra import Absorption
 
 SCAN = conventional_scan("S K")

@@ -8,6 +8,7 @@ from xas_bluesky.comparison.identification import Group, Identification, Ranked,
 from xas_bluesky.comparison.mixtures import Mixture, find_mixtures
 from xas_bluesky.comparison.posterior import Belief, Posterior
 from xas_bluesky.comparison.provisional import Baseline, provisional
+from xas_bluesky.comparison.regression import mixture_moments
 
 __all__ = [
     "Baseline",
@@ -30,6 +31,7 @@ __all__ = [
     "identify",
     "leaders",
     "make_hypotheses",
+    "mixture_moments",
     "provisional",
     "rank_references",
     "read_references",

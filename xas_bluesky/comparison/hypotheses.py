@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from xas_bluesky.comparison.gap import Gap
 from xas_bluesky.comparison.provisional import Structure
+from xas_bluesky.comparison.regression import mixture_moments
 from xas_bluesky.comparison.tables import Tables
 from xas_bluesky.spectra import Array, PredictedSpectra
 
@@ -92,11 +93,8 @@ class Hypotheses:
         chosen = chosen[chosen % len(self.shifts) % max(len(self.shifts) // PROBE_SHIFTS, 1) == 0]
         prior = np.exp(self.log_prior[chosen] - self.log_prior[chosen].max())
         prior /= prior.sum()
-        mean, features = self.design(energy, chosen)
-        center = prior @ mean
-        off = (mean - center) * np.sqrt(prior)[:, None]
-        weighted = (features * np.sqrt(prior)[:, None, None]).transpose(1, 0, 2).reshape(len(energy), -1)
-        return center, weighted @ weighted.T + off.T @ off + self.gap.fine_sd**2 * np.eye(len(energy))
+        center, covariance = mixture_moments(prior, *self.design(energy, chosen))
+        return center, covariance + self.gap.fine_sd**2 * np.eye(len(energy))
 
 
 def make_hypotheses(predicted: PredictedSpectra, population: PredictedSpectra, gap: Gap) -> Hypotheses:

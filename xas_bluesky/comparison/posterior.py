@@ -60,7 +60,7 @@ class Belief:
         self.cells = Absorption(np.zeros(0), np.zeros(0), np.zeros(0))
         self._screen.clear()
         self._close = np.zeros(0, dtype=np.int64)
-        self._regressions: Regressions | None = None
+        self._regressions = Regressions.empty(0, self.hypotheses.tables.rank + 2)
         self._correction = np.full(len(self.hypotheses.log_prior), np.nan, dtype=np.float32)
         self.log_weight = self.hypotheses.log_prior
 
@@ -76,10 +76,9 @@ class Belief:
         cells = in_cells(self.baseline.normalize(absorption), self.hypotheses.gap.cell)
         changed = difference(self.cells, cells)
         self.cells = cells
-        self._screen.add(*self._with_fine_error(changed))
+        self._screen.add(changed.energy, changed.mu, self._with_fine_error(changed.variance))
         screened = self._screen.log_evidence().reshape(-1).astype(np.float64)
-        if self._regressions is not None:
-            self._add(self._regressions, self._close, changed)
+        self._add(self._regressions, self._close, changed)
         for _ in range(ROUNDS):
             if not self._look_closely(screened):
                 break
@@ -91,20 +90,20 @@ class Belief:
         estimate = self._estimate(screened)
         reach = np.where(np.isnan(self._correction[:named]), FAR_BEHIND + DOUBT, FAR_BEHIND)
         behind = np.max(estimate[:named]) - estimate[:named]
-        if self._regressions is None and named <= ALL:
+        first_look = len(self._close) == 0
+        if first_look and named <= ALL:
             reach[:] = np.inf
         near = np.flatnonzero(behind < reach)
-        near = near[np.argsort(behind[near], kind="stable")[: CLOSE if len(self._close) else ALL]]
+        near = near[np.argsort(behind[near], kind="stable")[: ALL if first_look else CLOSE]]
         near = np.sort(near[hypotheses.tables.within_reach(hypotheses.member(near), NEW)])
         close = np.concatenate([near, self._kinds])
         fresh = np.setdiff1d(close, self._close, assume_unique=True)
         kept = np.isin(self._close, close, assume_unique=True)
-        regressions = Regressions.empty(len(fresh), hypotheses.tables.rank + 2)
-        self._add(regressions, fresh, self.cells)
-        if self._regressions is not None:
-            regressions = self._regressions.select(np.flatnonzero(kept)).join(regressions)
-        self._close, self._regressions = np.concatenate([self._close[kept], fresh]), regressions
-        evidence = regressions.log_evidence()
+        added = Regressions.empty(len(fresh), hypotheses.tables.rank + 2)
+        self._add(added, fresh, self.cells)
+        self._close = np.concatenate([self._close[kept], fresh])
+        self._regressions = self._regressions.select(np.flatnonzero(kept)).join(added)
+        evidence = self._regressions.log_evidence()
         is_candidate = self._close < named
         candidates = self._close[is_candidate]
         self._correction[candidates] = evidence[is_candidate] - screened[candidates]
@@ -123,11 +122,10 @@ class Belief:
 
     def _add(self, regressions: Regressions, chosen: Index, cells: Absorption) -> None:
         mean, features = self.hypotheses.design(cells.energy, chosen)
-        _, mu, variance = self._with_fine_error(cells)
-        regressions.add(mu - mean, features, variance)
+        regressions.add(cells.mu - mean, features, self._with_fine_error(cells.variance))
 
-    def _with_fine_error(self, cells: Absorption) -> tuple[Array, Array, Array]:
-        return cells.energy, cells.mu, cells.variance + np.sign(cells.variance) * self.hypotheses.gap.fine_sd**2
+    def _with_fine_error(self, variance: Array) -> Array:
+        return variance + np.sign(variance) * self.hypotheses.gap.fine_sd**2
 
     def leading(self, most: int, share: float) -> tuple[Index, Array]:
         """Return the heaviest hypotheses looked at closely, so many at most, none below a share of the best; their weights."""
@@ -138,7 +136,6 @@ class Belief:
 
     def features(self, chosen: Index) -> tuple[Array, Array]:
         """Return what is known of the features of hypotheses looked at closely: center (h, r) and covariance (h, r, r)."""
-        assert self._regressions is not None  # noqa: S101
         order = np.argsort(self._close)
         return self._regressions.select(order[np.searchsorted(self._close, chosen, sorter=order)]).weights()
 

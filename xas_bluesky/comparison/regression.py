@@ -55,6 +55,14 @@ class Regressions:
         return (covariance @ self.pull[..., None])[..., 0], covariance
 
 
+def mixture_moments(share: Array, mean: Array, features: Array) -> tuple[Array, Array]:
+    """Return the mean (n,) and covariance (n, n) of a mixture, in shares (h,), of mean (h, n) + features (h, n, r) · unit normal."""
+    center = share @ mean
+    off = (mean - center) * np.sqrt(share)[:, None]
+    wide = (features * np.sqrt(share)[:, None, None]).transpose(1, 0, 2).reshape(mean.shape[1], -1)
+    return center, wide @ wide.T + off.T @ off
+
+
 def regress(residual: Array, features: Array, variance: Array) -> tuple[Array, Array, Array]:
     """Return the log evidence (h,) of residuals (h, n), and the features' posterior center (h, r), covariance (h, r, r)."""
     regressions = Regressions.empty(len(features), features.shape[-1])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xas_bluesky.comparison import Belief, Groups
+from xas_bluesky.comparison import Belief, Groups, mixture_moments
 from xas_bluesky.spectra import Array
 
 STEERING = 64
@@ -107,12 +107,9 @@ def _by_group(belief: Belief, groups: Groups, energy: Array) -> tuple[Array, Arr
     prior, means, covariances = [], [], []
     for kind in np.unique(group):
         own = np.flatnonzero(group == kind)
-        share = weight[own] / weight[own].sum()
-        center = share @ mean[own]
-        off = (mean[own] - center) * np.sqrt(share)[:, None]
-        wide = (spread[own] * np.sqrt(share)[:, None, None]).transpose(1, 0, 2).reshape(len(energy), -1)
+        center, covariance = mixture_moments(weight[own] / weight[own].sum(), mean[own], spread[own])
         prior.append(weight[own].sum())
         means.append(center)
-        covariances.append(wide @ wide.T + off.T @ off)
+        covariances.append(covariance)
     share = np.array(prior)
     return share / share.sum(), np.array(means), np.array(covariances)

@@ -25,9 +25,9 @@ from xas_bluesky.spectra import Absorption, Array, Prediction
 SCOUT = (-30.0, -20.0, -12.0, -4.0, 0.0, 3.0, 6.0, 9.0, 12.0, 16.0, 22.0, 30.0, 45.0)
 """Energies (eV from the edge) of the first request without predictions: the pre-edge line, the edge step, a look between."""
 LOOKS = 9
-"""Energies of the first request within what predictions say; there is one below and one above as well."""
+"""Energies of the first request where the predicted spectra have their structure."""
 BELOW, ABOVE = (6.0, 1.5), (1.0, 6.0)
-"""Those below and above, eV from where the spectra have their structure."""
+"""Those below and above it, eV from its ends."""
 SCOUT_DWELL = 0.2
 """Dwell of the first request, as a share of the conventional one."""
 CLEAR = 2.0
@@ -169,9 +169,11 @@ class Recommender:
         assert belief.baseline is not None  # noqa: S101
         normalized = belief.baseline.normalize(absorption)
         none = f"none of these: {posterior.none:.3f}"
-        found = recover(normalized, self.conventional.energy)
-        if found.expected_rmse < GOAL_RMSE and found.edge_std < GOAL_EDGE and surely_none(answer):
-            return Decision(None, f"{none}, and the whole spectrum is known to {found.expected_rmse:.4f}", answer, posterior)
+        if surely_none(answer):
+            found = recover(normalized, self.conventional.energy)
+            if found.expected_rmse < GOAL_RMSE and found.edge_std < GOAL_EDGE:
+                known = f"{none}, and the whole spectrum is known to {found.expected_rmse:.4f}"
+                return Decision(None, known, answer, posterior)
         left = self._left(spent, RECOVERED)
         energy = next_energies(normalized, self.conventional.energy, self.edge.energy, left)
         if len(energy) == 0:
