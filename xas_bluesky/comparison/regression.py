@@ -56,7 +56,7 @@ class Regressions:
 
 
 def mixture_moments(share: Array, mean: Array, features: Array) -> tuple[Array, Array]:
-    """Return the mean (n,) and covariance (n, n) of a mixture, in shares (h,), of mean (h, n) + features (h, n, r) · unit normal."""
+    """Return mean (n,) and covariance (n, n) of a mixture, shares (h,), of mean (h, n) + features (h, n, r) · unit normal."""
     center = share @ mean
     off = (mean - center) * np.sqrt(share)[:, None]
     wide = (features * np.sqrt(share)[:, None, None]).transpose(1, 0, 2).reshape(mean.shape[1], -1)
