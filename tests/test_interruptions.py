@@ -166,7 +166,7 @@ def test_a_run_aborted_before_predictions_came_is_kept_without_a_record(kept, la
 def test_radiation_damage_stops_the_run_and_is_flagged(kept, laboratory, monkeypatch):
     monkeypatch.setattr("xas_bluesky.decision.stopping.SURE", 1.1)
     fresh, damaged = laboratory.sample("sulfone"), laboratory.sample("sulfoxide")
-    beamline = SimulatedBeamline(lambda energy: (damaged if beamline.photons > 3.2e9 else fresh)(np.asarray(energy)), "S K")
+    beamline = SimulatedBeamline(lambda energy: (damaged if beamline.photons > 1.2e9 else fresh)(np.asarray(energy)), "S K")
     engine = RunEngine({}, call_returns_result=True)
     plan = Session(devices_of(beamline), laboratory, kept).agent_xas(laboratory.candidates, "S K", "mine")
     outcome = engine(plan).plan_result

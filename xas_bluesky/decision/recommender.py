@@ -24,11 +24,12 @@ from xas_bluesky.spectra import Absorption, Array, Prediction
 
 SCOUT = (-30.0, -20.0, -12.0, -4.0, 0.0, 3.0, 6.0, 9.0, 12.0, 16.0, 22.0, 30.0, 45.0)
 """Energies (eV from the edge) of the first request without predictions: the pre-edge line, the edge step, a look between."""
-LOOKS = 9
-"""Energies of the first request where the predicted spectra have their structure."""
+LOOKS, PER_BIT = 9, 4
+"""Energies of the first request where the predicted spectra have their structure: at least, and for each bit that names a
+candidate. One dense, quick sweep costs less than two."""
 BELOW, ABOVE = (6.0, 1.5), (1.0, 6.0)
 """Those below and above it, eV from its ends."""
-SCOUT_DWELL = 0.2
+SCOUT_DWELL = 0.07
 """Dwell of the first request, as a share of the conventional one."""
 CLEAR = 2.0
 FAR_APART = 10
@@ -98,7 +99,8 @@ class Recommender:
             energy = self.edge.energy + np.array(SCOUT)
         else:
             within = self._belief.hypotheses.structure
-            look = np.linspace(within.low, within.high, LOOKS)
+            bits = np.log2(len(self._belief.hypotheses.names))
+            look = np.linspace(within.low, within.high, max(LOOKS, round(PER_BIT * bits)))
             energy = np.concatenate([within.low - np.array(BELOW), look, within.high + np.array(ABOVE)])
         lowest, highest = self.conventional.energy[0], self.conventional.energy[-1]
         energy = np.unique(np.clip(energy, lowest, highest))

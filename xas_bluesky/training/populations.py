@@ -10,8 +10,8 @@ from xas_bluesky.models.low_rank import low_rank
 from xas_bluesky.spectra import Array
 from xas_bluesky.training.examples import Example
 
-KINDS = 6
-FACTORS = 6
+KINDS = 30
+FACTORS = 20
 SMALLEST = 10
 """Structures for each kind, at least, on average."""
 
