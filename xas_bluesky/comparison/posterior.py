@@ -22,6 +22,8 @@ ROUNDS = 2
 PREPARED = 300
 """Lists no longer than this are made ready to be looked at closely beforehand; of others, so many candidates an update."""
 NEW = 12
+BLOCK = 64
+"""Hypotheses that points are added to at once: what this takes fits in a processor's cache."""
 MOVED = 0.03
 """When the provisional normalization has moved by this share of the edge step, everything is compared again."""
 
@@ -61,6 +63,7 @@ class Belief:
         self._screen.clear()
         self._close = np.zeros(0, dtype=np.int64)
         self._regressions = Regressions.empty(0, self.hypotheses.tables.rank + 2)
+        self._evidence = np.zeros(0)
         self._correction = np.full(len(self.hypotheses.log_prior), np.nan, dtype=np.float32)
         self.log_weight = self.hypotheses.log_prior
 
@@ -79,6 +82,7 @@ class Belief:
         self._screen.add(changed.energy, changed.mu, self._with_fine_error(changed.variance))
         screened = self._screen.log_evidence().reshape(-1).astype(np.float64)
         self._add(self._regressions, self._close, changed)
+        self._evidence = self._regressions.log_evidence()
         for _ in range(ROUNDS):
             if not self._look_closely(screened):
                 break
@@ -103,7 +107,7 @@ class Belief:
         self._add(added, fresh, self.cells)
         self._close = np.concatenate([self._close[kept], fresh])
         self._regressions = self._regressions.select(np.flatnonzero(kept)).join(added)
-        evidence = self._regressions.log_evidence()
+        self._evidence = evidence = np.concatenate([self._evidence[kept], added.log_evidence()])
         is_candidate = self._close < named
         candidates = self._close[is_candidate]
         self._correction[candidates] = evidence[is_candidate] - screened[candidates]
@@ -121,8 +125,12 @@ class Belief:
         return estimate
 
     def _add(self, regressions: Regressions, chosen: Index, cells: Absorption) -> None:
-        mean, features = self.hypotheses.design(cells.energy, chosen)
-        regressions.add(cells.mu - mean, features, self._with_fine_error(cells.variance))
+        variance = self._with_fine_error(cells.variance)
+        for first in range(0, len(chosen), BLOCK):
+            block = slice(first, first + BLOCK)
+            mean, features = self.hypotheses.design(cells.energy, chosen[block])
+            columns = np.concatenate([features, (cells.mu - mean)[..., None]], axis=-1)
+            regressions.select(block).add(columns, variance)
 
     def _with_fine_error(self, variance: Array) -> Array:
         return variance + np.sign(variance) * self.hypotheses.gap.fine_sd**2

@@ -13,46 +13,39 @@ from xas_bluesky.spectra import Array
 class Regressions:
     """Accumulate h regressions: residual = features · w + noise, the r weights w being unit normal beforehand.
 
-    `precision` (h, r, r) and `pull` (h, r) of the weights; `misfit` (h,): squared residuals over the noise's variance. What
-    points add is a sum, so that a point costs the same however many there are, and can be taken out again.
+    `products` (h, r + 1, r + 1): those of the features, and last the residual, over the noise's variance, from the unit matrix
+    on. What points add is a sum, so that a point costs the same however many there are, and can be taken out again.
     """
 
-    precision: Array
-    pull: Array
-    misfit: Array
+    products: Array
 
     @classmethod
     def empty(cls, count: int, rank: int) -> Self:
         """Return regressions without points."""
-        return cls(np.tile(np.eye(rank), (count, 1, 1)), np.zeros((count, rank)), np.zeros(count))
+        return cls(np.tile(np.eye(rank + 1), (count, 1, 1)))
 
-    def add(self, residual: Array, features: Array, variance: Array) -> None:
-        """Take in residuals (h, n) with features (h, n, r) and noise variances (n,); negative variances take points out."""
-        scaled = np.swapaxes(features, 1, 2) / variance
-        self.precision += scaled @ features
-        self.pull += (scaled @ residual[..., None])[..., 0]
-        self.misfit += residual**2 @ (1 / variance)
+    def add(self, columns: Array, variance: Array) -> None:
+        """Take in features and last the residual (h, n, r + 1), noise variances (n,); negative variances take points out."""
+        self.products += np.swapaxes(columns, 1, 2) @ (columns / variance[:, None])
 
-    def select(self, chosen: NDArray[np.int64]) -> Self:
-        """Return some of the regressions."""
-        return type(self)(self.precision[chosen], self.pull[chosen], self.misfit[chosen])
+    def select(self, chosen: NDArray[np.int64] | slice) -> Self:
+        """Return some of the regressions; those of a slice stay the same ones, and take points in for both."""
+        return type(self)(self.products[chosen])
 
     def join(self, other: Self) -> Self:
         """Return these regressions followed by others."""
-        precision = np.concatenate([self.precision, other.precision])
-        return type(self)(precision, np.concatenate([self.pull, other.pull]), np.concatenate([self.misfit, other.misfit]))
+        return type(self)(np.concatenate([self.products, other.products]))
 
     def log_evidence(self) -> Array:
         """Return the log evidence (h,), the weights marginalized; without the noise's own −½ Σ log 2πv, common to all."""
-        root = np.linalg.cholesky(self.precision)
-        half = np.linalg.solve(root, self.pull[..., None])[..., 0]
-        log_determinant = 2 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=-1)
-        return -0.5 * (self.misfit - (half**2).sum(axis=-1) + log_determinant)
+        root = np.diagonal(np.linalg.cholesky(self.products), axis1=1, axis2=2)
+        # the last one is of what the features leave of the residual, and of the one that the products began with
+        return -0.5 * (root[:, -1] ** 2 - 1) - np.log(root[:, :-1]).sum(axis=-1)
 
     def weights(self) -> tuple[Array, Array]:
         """Return the weights' posterior center (h, r) and covariance (h, r, r)."""
-        covariance = np.linalg.inv(self.precision).astype(np.float64)
-        return (covariance @ self.pull[..., None])[..., 0], covariance
+        covariance = np.linalg.inv(self.products[:, :-1, :-1]).astype(np.float64)
+        return (covariance @ self.products[:, :-1, -1:])[..., 0], covariance
 
 
 def mixture_moments(share: Array, mean: Array, features: Array) -> tuple[Array, Array]:
@@ -66,6 +59,6 @@ def mixture_moments(share: Array, mean: Array, features: Array) -> tuple[Array, 
 def regress(residual: Array, features: Array, variance: Array) -> tuple[Array, Array, Array]:
     """Return the log evidence (h,) of residuals (h, n), and the features' posterior center (h, r), covariance (h, r, r)."""
     regressions = Regressions.empty(len(features), features.shape[-1])
-    regressions.add(residual, features, variance)
+    regressions.add(np.concatenate([features, residual[..., None]], axis=-1), variance)
     noise = 0.5 * np.log(2 * np.pi * variance).sum()
     return regressions.log_evidence() - noise, *regressions.weights()
