@@ -28,13 +28,16 @@ class Regressions:
         """Take in features and last the residual (h, n, r + 1), noise variances (n,); negative variances take points out."""
         self.products += np.swapaxes(columns, 1, 2) @ (columns / variance[:, None])
 
-    def select(self, chosen: NDArray[np.int64] | slice) -> Self:
-        """Return some of the regressions; those of a slice stay the same ones, and take points in for both."""
-        return type(self)(self.products[chosen])
+    def select(self, chosen: NDArray[np.int64], new: int = 0) -> Self:
+        """Return some of the regressions, and after them new ones without points."""
+        products = np.empty((len(chosen) + new, *self.products.shape[1:]))
+        self.products.take(chosen, axis=0, out=products[: len(chosen)], mode="clip")
+        products[len(chosen) :] = np.eye(products.shape[-1])
+        return type(self)(products)
 
-    def join(self, other: Self) -> Self:
-        """Return these regressions followed by others."""
-        return type(self)(np.concatenate([self.products, other.products]))
+    def between(self, first: int, last: int) -> Self:
+        """Return those from `first` to before `last`: the same ones, points taken in there are taken in here."""
+        return type(self)(self.products[first:last])
 
     def log_evidence(self) -> Array:
         """Return the log evidence (h,), the weights marginalized; without the noise's own −½ Σ log 2πv, common to all."""

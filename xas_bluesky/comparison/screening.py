@@ -57,8 +57,8 @@ class Screen:
         columns = np.concatenate([baseline, values[..., 1:], (mu - values[..., 0])[..., None]], axis=-1)
         self._regressions.add(columns, variance + np.sign(variance) * self._left_out)
 
-    def log_evidence(self) -> NDArray[np.float32]:
-        """Return each candidate's log evidence (n, shapes · shifts), up to what all have in common; float32."""
+    def log_weight(self) -> NDArray[np.float32]:
+        """Return the log weights (n · shapes · shifts,) of candidates' hypotheses, up to what all have in common; float32."""
         given = self._count + 1
         root = np.linalg.cholesky(self._regressions.products)
         corner = root[:, -given:, -given:]
@@ -69,7 +69,9 @@ class Screen:
         first, second = np.triu_indices(self._count)
         squares = curvature[:, first, second] * np.where(first == second, -0.5, -1.0)
         form = np.concatenate([-0.5 * (misfit + log_determinant)[:, None], slope, squares], axis=1)
-        return self._monomials @ form.T.astype(np.float32)
+        form *= self._hypotheses.gap.temper
+        form[:, 0] += self._hypotheses.log_prior[: len(form)]  # every candidate has the prior of the first
+        return (self._monomials @ form.T.astype(np.float32)).ravel()
 
     def _tabulate(self, center: Array, combined: Array) -> Array:
         """Return the mean, the shared features and the combined spectra on the grid: (1, shapes, m, 1 + r)."""
