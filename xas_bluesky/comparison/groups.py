@@ -19,7 +19,7 @@ class Grouping:
     """Group candidates whose expected log evidence ratio over a scan of `energy` (n,) eV stays below TELLING.
 
     `variance` (n,): the counting noise that is reached there. Of the two candidates that may be true, the harder case counts.
-    What was once found of a candidate is kept.
+    What was found of a candidate is kept as long as it is asked for.
     """
 
     def __init__(self, hypotheses: Hypotheses, energy: Array, variance: Array) -> None:
@@ -33,7 +33,10 @@ class Grouping:
 
     def groups(self, candidates: Sequence[int]) -> Groups:
         """Group these candidates; every two members of a group are indistinguishable (complete linkage)."""
-        self._learn([candidate for candidate in candidates if candidate not in set(self._known)])
+        new = sorted(set(candidates) - set(self._known))
+        if new:
+            self._forget(set(candidates))
+            self._learn(new)
         if len(candidates) < 2:
             return tuple((candidate,) for candidate in candidates)
         where = {candidate: place for place, candidate in enumerate(self._known)}
@@ -45,9 +48,14 @@ class Grouping:
         members = np.array(candidates)
         return tuple(sorted(tuple(sorted(members[label == value].tolist())) for value in np.unique(label)))
 
+    def _forget(self, wanted: set[int]) -> None:
+        """Keep only what is known of wanted candidates."""
+        kept = [place for place, candidate in enumerate(self._known) if candidate in wanted]
+        self._known = [self._known[place] for place in kept]
+        self._mean, self._covariance, self._inverse = self._mean[kept], self._covariance[kept], self._inverse[kept]
+        self._log_determinant, self._ratio = self._log_determinant[kept], self._ratio[np.ix_(kept, kept)]
+
     def _learn(self, new: list[int]) -> None:
-        if not new:
-            return
         found = [self._hypotheses.predictive(self._energy, candidate) for candidate in new]
         covariance = np.array([covariance for _, covariance in found]) + self._noise
         old = len(self._known)

@@ -64,9 +64,9 @@ class Outlook:
         found = np.concatenate([self._looked[near], never])
         log_weight = np.concatenate([looked[near], self._others[never] + usual])
         if len(found) > most:
-            heaviest = np.argpartition(-log_weight, most)[:most]
-            found, log_weight = found[heaviest], log_weight[heaviest]
-        return found[np.argsort(-log_weight, kind="stable")]
+            heavy = np.flatnonzero(log_weight >= np.partition(log_weight, -most)[-most])
+            found, log_weight = found[heavy], log_weight[heavy]
+        return found[np.argsort(-log_weight, kind="stable")][:most]
 
     def log_weight(self) -> Array:
         """Return all log weights (h,)."""

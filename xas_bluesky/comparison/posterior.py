@@ -14,8 +14,6 @@ from xas_bluesky.spectra import Absorption, Array
 CLOSE = 1500
 """Candidates' hypotheses looked at closely, at most, after a first look at all where there are no more than ALL."""
 ALL = 7000
-ROUNDS = 2
-"""Closer looks in a row, each at what the one before brought within reach."""
 PREPARED = 300
 """Lists no longer than this are made ready to be looked at closely beforehand; of others, so many candidates an update."""
 NEW = 12
@@ -79,12 +77,10 @@ class Belief:
         self.cells = cells
         self._screen.add(changed.energy, changed.mu, self._with_fine_error(changed.variance))
         self._outlook.see(self._screen.log_weight())
-        near = np.arange(self._named) if everything else self._within_reach()
-        for _ in range(ROUNDS):
-            self._look_closely(near, changed)
-            changed, near = NOTHING, self._within_reach()
-            if np.isin(near, self._close).all():
-                break
+        self._look_closely(np.arange(self._named) if everything else self._within_reach(), changed)
+        again = self._within_reach()
+        if not np.isin(again, self._close).all():
+            self._look_closely(again, NOTHING)
         return self._posterior()
 
     def _within_reach(self) -> Index:

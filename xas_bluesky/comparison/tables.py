@@ -77,11 +77,11 @@ class Tables:
     def distorted(self, whole: Array, changes: Array) -> list[tuple[Array, Array, float]]:
         """Return a spectrum (m,) on the grid, small changes of it (r, m), as seen in each shape, and how loose that is."""
         found: list[tuple[Array, Array, float]] = []
+        broadened = {width: (_broadened(whole, width), _broadened(changes, width)) for width in self.gap.widths}
         for width, reabsorbed, loose in self.shapes:
-            smoothed = _broadened(whole, width)
+            smoothed, changed = broadened[width]
             damped = 1 + reabsorbed * smoothed
-            seen = (1 + reabsorbed) * smoothed / damped
-            found.append((seen, _broadened(changes, width) * (1 + reabsorbed) / damped**2, loose))
+            found.append(((1 + reabsorbed) * smoothed / damped, changed * ((1 + reabsorbed) / damped**2), loose))
         return found
 
     def continued(self, mean: Array) -> Array:
