@@ -11,9 +11,9 @@ FAR_BEHIND = 9.0
 DOUBT = 9.0
 """The screen is trusted to so many nats about a hypothesis that was not looked at closely with the present normalization."""
 NO_WEIGHT = -80.0
-"""So many nats behind the best one (and farther) all weigh alike: nothing, but not too little for a single-precision number."""
+"""From so many nats behind the best one on all weigh alike: nothing, but enough for a single-precision number."""
 BLOCK = 4096
-"""Candidates summed over at once."""
+"""Candidates gone through at once."""
 
 
 class Outlook:
@@ -60,13 +60,19 @@ class Outlook:
         looked, usual = self._screened + self._correction, self._usual
         best = max(float(self._others.max()) + usual, float(looked.max(initial=-np.inf)))
         near = np.flatnonzero(looked > best - FAR_BEHIND - self._doubtful * DOUBT)
-        never = np.flatnonzero(self._others > best - usual - FAR_BEHIND - DOUBT)
+        never = self._never(best - usual - FAR_BEHIND - DOUBT)
         found = np.concatenate([self._looked[near], never])
         log_weight = np.concatenate([looked[near], self._others[never] + usual])
         if len(found) > most:
             heavy = np.flatnonzero(log_weight >= np.partition(log_weight, -most)[-most])
             found, log_weight = found[heavy], log_weight[heavy]
         return found[np.argsort(-log_weight, kind="stable")][:most]
+
+    def _never(self, level: float) -> Index:
+        """Return those never looked at closely that the screen puts above a level."""
+        size = BLOCK * len(self._hypotheses.shifts)
+        starts = range(0, len(self._others), size)
+        return np.concatenate([start + np.flatnonzero(self._others[start : start + size] > level) for start in starts])
 
     def log_weight(self) -> Array:
         """Return all log weights (h,)."""

@@ -7,19 +7,17 @@ import numpy as np
 from xas_bluesky.comparison.hypotheses import Hypotheses, Index
 from xas_bluesky.comparison.outlook import Outlook
 from xas_bluesky.comparison.provisional import Baseline, difference, in_cells
-from xas_bluesky.comparison.regression import Regressions
+from xas_bluesky.comparison.regression import BLOCK, Regressions
 from xas_bluesky.comparison.screening import Screen
 from xas_bluesky.spectra import Absorption, Array
 
 CLOSE = 1500
 """Candidates' hypotheses looked at closely, at most, after a first look at all where there are no more than ALL."""
 ALL = 7000
-PREPARED = 300
+PREPARED = 1000
 """Lists no longer than this are made ready to be looked at closely beforehand; of others, so many candidates an update."""
 NEW = 12
 NOTHING = Absorption(np.zeros(0), np.zeros(0), np.zeros(0))
-BLOCK = 64
-"""Hypotheses that points are added to at once: what this takes fits in a processor's cache."""
 MOVED = 0.03
 """When the provisional normalization has moved by this share of the edge step, everything is compared again."""
 
@@ -59,7 +57,7 @@ class Belief:
         self._screen.clear()
         self._outlook.doubt()
         self._close = np.zeros(0, dtype=np.int64)
-        self._regressions = Regressions.empty(0, self.hypotheses.tables.rank + 2)
+        self._regressions = Regressions(0, self.hypotheses.tables.rank + 2)
         self._weight = np.zeros(0)
 
     def update(self, absorption: Absorption) -> Posterior:
@@ -95,12 +93,12 @@ class Belief:
         fresh = np.setdiff1d(chosen, self._close, assume_unique=True)
         kept = np.flatnonzero(np.isin(self._close, chosen, assume_unique=True))
         self._close = np.concatenate([self._close[kept], fresh])
-        self._regressions = self._regressions.select(kept, len(fresh))
+        self._regressions.keep(kept, len(fresh))
         self._add(0, len(kept), changed)
         self._add(len(kept), len(self._close), self.cells)
         # nothing is new about those kept where no cell has changed
         first = len(kept) if len(changed.energy) == 0 else 0
-        evidence = self._regressions.between(first, len(self._close)).log_evidence()
+        evidence = self._regressions.log_evidence(first)
         weight = hypotheses.log_prior[self._close[first:]] + hypotheses.gap.temper * evidence
         self._weight = np.concatenate([self._weight[kept[:first]], weight])
         is_candidate = self._close < self._named
@@ -113,7 +111,7 @@ class Belief:
             stop = min(start + BLOCK, last)
             mean, features = self.hypotheses.design(cells.energy, self._close[start:stop])
             columns = np.concatenate([features, (cells.mu - mean)[..., None]], axis=-1)
-            self._regressions.between(start, stop).add(columns, variance)
+            self._regressions.add(columns, variance, start)
 
     def _with_fine_error(self, variance: Array) -> Array:
         return variance + np.sign(variance) * self.hypotheses.gap.fine_sd**2
@@ -136,7 +134,7 @@ class Belief:
     def features(self, chosen: Index) -> tuple[Array, Array]:
         """Return what is known of the features of hypotheses looked at closely: center (h, r) and covariance (h, r, r)."""
         order = np.argsort(self._close)
-        return self._regressions.select(order[np.searchsorted(self._close, chosen, sorter=order)]).weights()
+        return self._regressions.weights(order[np.searchsorted(self._close, chosen, sorter=order)])
 
     def _posterior(self) -> Posterior:
         best = float(self._weight.max())

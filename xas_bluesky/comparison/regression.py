@@ -1,54 +1,62 @@
 """Linear-Gaussian regressions, many at once, that take points in and out one by one."""
 
-from dataclasses import dataclass
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
 
 from xas_bluesky.spectra import Array
 
+BLOCK = 64
+"""Regressions treated at once: what that takes fits in a processor's cache."""
 
-@dataclass(slots=True)
+
 class Regressions:
-    """Accumulate h regressions: residual = features · w + noise, the r weights w being unit normal beforehand.
+    """Accumulate regressions: residual = features · w + noise, the r weights w being unit normal beforehand.
 
     `products` (h, r + 1, r + 1): those of the features, and last the residual, over the noise's variance, from the unit matrix
     on. What points add is a sum, so that a point costs the same however many there are, and can be taken out again.
     """
 
-    products: Array
+    def __init__(self, count: int, rank: int) -> None:
+        self._room = np.tile(np.eye(rank + 1), (count, 1, 1))
+        self.products = self._room
 
-    @classmethod
-    def empty(cls, count: int, rank: int) -> Self:
-        """Return regressions without points."""
-        return cls(np.tile(np.eye(rank + 1), (count, 1, 1)))
+    def add(self, columns: Array, variance: Array, first: int = 0) -> None:
+        """Take points into the regressions from `first` on; negative variances take them out.
 
-    def add(self, columns: Array, variance: Array) -> None:
-        """Take in features and last the residual (h, n, r + 1), noise variances (n,); negative variances take points out."""
-        self.products += np.swapaxes(columns, 1, 2) @ (columns / variance[:, None])
+        Features and last the residual (k, n, r + 1), noise variances (n,).
+        """
+        self.products[first : first + len(columns)] += np.swapaxes(columns, 1, 2) @ (columns / variance[:, None])
 
-    def select(self, chosen: NDArray[np.int64], new: int = 0) -> Self:
-        """Return some of the regressions, and after them new ones without points."""
-        products = np.empty((len(chosen) + new, *self.products.shape[1:]))
-        self.products.take(chosen, axis=0, out=products[: len(chosen)], mode="clip")
-        products[len(chosen) :] = np.eye(products.shape[-1])
-        return type(self)(products)
+    def keep(self, chosen: NDArray[np.int64], new: int) -> None:
+        """Keep only the chosen ones, in increasing order, and begin new ones behind them; the same memory serves again."""
+        kept, count = len(chosen), len(chosen) + new
+        before = self.products
+        if count > len(self._room):
+            self._room = np.empty((count, *before.shape[1:]))
+        self.products = self._room[:count]
+        for first in range(0, kept, BLOCK):  # forward: nothing is overwritten before it has moved
+            block = slice(first, min(first + BLOCK, kept))
+            self.products[block] = before[chosen[block]]
+        self.products[kept:] = np.eye(before.shape[-1])
 
-    def between(self, first: int, last: int) -> Self:
-        """Return those from `first` to before `last`: the same ones, points taken in there are taken in here."""
-        return type(self)(self.products[first:last])
+    def log_evidence(self, begin: int = 0) -> Array:
+        """Return the log evidence (h,) of those from `begin` on, the weights marginalized.
 
-    def log_evidence(self) -> Array:
-        """Return the log evidence (h,), the weights marginalized; without the noise's own −½ Σ log 2πv, common to all."""
-        root = np.diagonal(np.linalg.cholesky(self.products), axis1=1, axis2=2)
-        # the last one is of what the features leave of the residual, and of the one that the products began with
-        return -0.5 * (root[:, -1] ** 2 - 1) - np.log(root[:, :-1]).sum(axis=-1)
+        It is without the noise's own −½ Σ log 2πv, common to all.
+        """
+        found = np.empty(len(self.products) - begin)
+        for first in range(0, len(found), BLOCK):
+            block = self.products[begin + first : begin + first + BLOCK]
+            root = np.diagonal(np.linalg.cholesky(block), axis1=1, axis2=2)
+            # the last one is of what the features leave of the residual, and of the one that the products began with
+            found[first : first + BLOCK] = -0.5 * (root[:, -1] ** 2 - 1) - np.log(root[:, :-1]).sum(axis=-1)
+        return found
 
-    def weights(self) -> tuple[Array, Array]:
-        """Return the weights' posterior center (h, r) and covariance (h, r, r)."""
-        covariance = np.linalg.inv(self.products[:, :-1, :-1]).astype(np.float64)
-        return (covariance @ self.products[:, :-1, -1:])[..., 0], covariance
+    def weights(self, chosen: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return the posterior center (k, r) and covariance (k, r, r) of the chosen ones' weights."""
+        products = self.products[chosen]
+        covariance = np.linalg.inv(products[:, :-1, :-1]).astype(np.float64)
+        return (covariance @ products[:, :-1, -1:])[..., 0], covariance
 
 
 def mixture_moments(share: Array, mean: Array, features: Array) -> tuple[Array, Array]:
@@ -61,7 +69,7 @@ def mixture_moments(share: Array, mean: Array, features: Array) -> tuple[Array, 
 
 def regress(residual: Array, features: Array, variance: Array) -> tuple[Array, Array, Array]:
     """Return the log evidence (h,) of residuals (h, n), and the features' posterior center (h, r), covariance (h, r, r)."""
-    regressions = Regressions.empty(len(features), features.shape[-1])
+    regressions = Regressions(len(features), features.shape[-1])
     regressions.add(np.concatenate([features, residual[..., None]], axis=-1), variance)
     noise = 0.5 * np.log(2 * np.pi * variance).sum()
-    return regressions.log_evidence() - noise, *regressions.weights()
+    return regressions.log_evidence() - noise, *regressions.weights(np.arange(len(features)))

@@ -42,11 +42,12 @@ class Screen:
         self._left_out = float((off - off @ combined.T @ combined).var(axis=0).max())
         self._store = self._tabulate(center, combined)
         _, self._shapes, self._shifts = hypotheses.size
+        self._found = np.empty((len(mean), self._shapes * self._shifts), dtype=np.float32)
         self.clear()
 
     def clear(self) -> None:
         """Forget all points."""
-        self._regressions = Regressions.empty(self._shapes * self._shifts, self._store.shape[-1] + 1)
+        self._regressions = Regressions(self._shapes * self._shifts, self._store.shape[-1] + 1)
 
     def add(self, energy: Array, mu: Array, variance: Array) -> None:
         """Take in cells (n,) with the variances of their counting and fine error; negative variances take them out."""
@@ -58,7 +59,10 @@ class Screen:
         self._regressions.add(columns, variance + np.sign(variance) * self._left_out)
 
     def log_weight(self) -> NDArray[np.float32]:
-        """Return the log weights (n · shapes · shifts,) of candidates' hypotheses, up to what all have in common; float32."""
+        """Return the log weights (n · shapes · shifts,) of candidates' hypotheses, up to what all have in common; float32.
+
+        They are overwritten the next time: so much memory is slow to get.
+        """
         given = self._count + 1
         root = np.linalg.cholesky(self._regressions.products)
         corner = root[:, -given:, -given:]
@@ -71,7 +75,7 @@ class Screen:
         form = np.concatenate([-0.5 * (misfit + log_determinant)[:, None], slope, squares], axis=1)
         form *= self._hypotheses.gap.temper
         form[:, 0] += self._hypotheses.log_prior[: len(form)]  # every candidate has the prior of the first
-        return (self._monomials @ form.T.astype(np.float32)).ravel()
+        return np.matmul(self._monomials, form.T.astype(np.float32), out=self._found).reshape(-1)
 
     def _tabulate(self, center: Array, combined: Array) -> Array:
         """Return the mean, the shared features and the combined spectra on the grid: (1, shapes, m, 1 + r)."""

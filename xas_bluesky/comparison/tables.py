@@ -24,7 +24,7 @@ LEFT = 0.5
 SAMPLED = 24
 """Members, evenly spread over their list, by which the number of features is chosen."""
 
-ROOM = 1000
+ROOM = 2000
 """Tables there is room for at first; memory is taken as they are made."""
 
 Index = NDArray[np.int64]
