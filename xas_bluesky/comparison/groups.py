@@ -63,7 +63,8 @@ class Grouping:
         self._mean = np.concatenate([self._mean, [mean for mean, _ in found]])
         self._covariance = np.concatenate([self._covariance, covariance])
         self._inverse = np.concatenate([self._inverse, np.linalg.inv(covariance)])
-        self._log_determinant = np.append(self._log_determinant, np.linalg.slogdet(covariance)[1])
+        root = np.diagonal(np.linalg.cholesky(covariance), axis1=1, axis2=2)
+        self._log_determinant = np.append(self._log_determinant, 2 * np.log(root).sum(axis=1))
         ratio = np.zeros((len(self._known), len(self._known)))
         ratio[:old, :old] = self._ratio
         every, recent = slice(0, len(self._known)), slice(old, len(self._known))

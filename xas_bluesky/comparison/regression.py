@@ -63,7 +63,9 @@ def mixture_moments(share: Array, mean: Array, features: Array) -> tuple[Array, 
     """Return mean (n,) and covariance (n, n) of a mixture, shares (h,), of mean (h, n) + features (h, n, r) · unit normal."""
     center = share @ mean
     off = (mean - center) * np.sqrt(share)[:, None]
-    wide = (features * np.sqrt(share)[:, None, None]).transpose(1, 0, 2).reshape(mean.shape[1], -1)
+    wide = np.ascontiguousarray(features.transpose(1, 0, 2))
+    wide *= np.sqrt(share)[:, None]
+    wide = wide.reshape(mean.shape[1], -1)
     return center, wide @ wide.T + off.T @ off
 
 
