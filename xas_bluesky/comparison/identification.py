@@ -79,5 +79,5 @@ def identify(absorption: Absorption, hypotheses: Hypotheses) -> Identification:
     """Identify the sample of a measured scan among the candidates, or none of them."""
     belief = Belief(hypotheses)
     posterior = belief.update(absorption)
-    groups = grouping(hypotheses, float(np.median(belief.cells.variance))).groups(leaders(posterior))
+    groups = grouping(hypotheses).groups(leaders(posterior), float(np.median(belief.cells.variance)))
     return identification(posterior, groups, hypotheses.names)

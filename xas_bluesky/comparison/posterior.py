@@ -49,6 +49,8 @@ class Belief:
         of_kinds = np.unique(hypotheses.member(self._kinds))
         few = np.arange(len(hypotheses.names) if len(hypotheses.names) <= PREPARED else 0)
         hypotheses.tables.prepare(np.concatenate([few, of_kinds]))
+        # room for the first look, got here: memory that is new is slow
+        self._regressions = Regressions(min(self._named, ALL) + len(self._kinds), hypotheses.tables.rank + 2)
         self._start(None)
 
     def _start(self, baseline: Baseline | None) -> None:
@@ -57,7 +59,7 @@ class Belief:
         self._screen.clear()
         self._outlook.doubt()
         self._close = np.zeros(0, dtype=np.int64)
-        self._regressions = Regressions(0, self.hypotheses.tables.rank + 2)
+        self._regressions.keep(self._close, 0)
         self._weight = np.zeros(0)
 
     def update(self, absorption: Absorption) -> Posterior:
