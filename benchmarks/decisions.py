@@ -4,7 +4,7 @@ Usage: python benchmarks/decisions.py [CANDIDATES …]      (default: 100 1000 1
 
 Candidates are drawn from the kinds of spectra that the shipped model was trained on (O K-edge, each with factors of an error
 as large as the model's usual one); the sample is one of them. Prints, for each number of them: seconds to lay them out, the
-median and longest decision of a run of twenty, and the process's peak memory.
+median and longest decision of a run of twenty at most, what these took of the processor, and the process's peak memory.
 """
 
 import resource
@@ -64,7 +64,7 @@ def main() -> None:
             began = time.perf_counter()
             recommender.learn(Prediction(spectra, population, ()))
             learnt = time.perf_counter() - began
-            request, taken = recommender.scout(), list[float]()
+            request, taken, worked = recommender.scout(), list[float](), list[float]()
             energy, mu, variance = np.zeros((3, 0))
             truth = spectra.mean[0] + 0.1 * spectra.factors[0].sum(axis=0)
             while request is not None and len(taken) < DECISIONS:
@@ -73,12 +73,14 @@ def main() -> None:
                 noise = np.sqrt(counted) * rng.standard_normal(len(counted))
                 mu = np.append(mu, np.interp(request.energy, spectra.energy, truth) + noise)
                 variance = np.append(variance, counted)
-                began = time.perf_counter()
+                began, before = time.perf_counter(), time.process_time()
                 decision = recommender.decide(Absorption(energy, mu, variance), Spent(len(energy), 0.0, 0.0))
                 taken.append(time.perf_counter() - began)
+                worked.append(time.process_time() - before)
                 request = decision.request
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
             figures = f"{1e3 * np.median(taken):.0f} ms, longest {1e3 * max(taken):.0f} ms of {len(taken)}"
+            figures += f" ({1e3 * np.median(worked):.0f} and {1e3 * max(worked):.0f} ms of the processor)"
             print(
                 f"{count} candidates, {name}: laid out in {learnt:.2f} s; {figures}; {peak:.2f} GB; {decision.reason}",
                 flush=True,

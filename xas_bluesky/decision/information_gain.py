@@ -63,7 +63,7 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
     center = prior @ means
     apart = (means - center) * np.sqrt(prior)[:, None]
     total = np.tensordot(prior, covariances, axes=1) + apart.T @ apart
-    unknown, sign = _Unknown(np.concatenate([total[None], covariances]), most), np.concatenate([[0.5], -0.5 * prior])
+    unknown, sign = Unknown(np.concatenate([total[None], covariances]), most), np.concatenate([[0.5], -0.5 * prior])
     chosen: list[int] = []
     spent: list[float] = []
     gained = seconds = 0.0
@@ -90,7 +90,7 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
     return Batch(offer.energy[np.array(chosen)[order]], np.array(spent)[order], min(gained, entropy), seconds)
 
 
-class _Unknown:
+class Unknown:
     """Keep what is unknown of outcomes while points are chosen, for each of some Gaussians of covariance (g, n, n).
 
     `variance` (g, n): what is left, counting and fine error apart.
