@@ -51,7 +51,7 @@ class Question:
     def of(cls, prediction: Prediction, gap: Gap, noise: float, truth: int | None) -> "Question":
         """Lay out the hypotheses."""
         hypotheses = make_hypotheses(prediction.spectra, prediction.population, gap)
-        groups = grouping(hypotheses, noise).groups(range(len(prediction.spectra)))
+        groups = grouping(hypotheses).groups(range(len(prediction.spectra)), noise)
         return cls(prediction, gap, noise, Belief(hypotheses), groups, truth)
 
     def without_truth(self) -> "Question | None":

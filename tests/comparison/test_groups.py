@@ -7,7 +7,7 @@ from .conftest import SCAN
 
 
 def indistinguishable(hypotheses, energy, noise=0.0):
-    return Grouping(hypotheses, energy, np.full(len(energy), noise)).groups(range(len(hypotheses.names)))
+    return Grouping(hypotheses, energy).groups(range(len(hypotheses.names)), noise)
 
 
 @pytest.fixture

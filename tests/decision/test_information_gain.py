@@ -3,11 +3,25 @@ import pytest
 
 from xas_bluesky.beamline import conventional_scan
 from xas_bluesky.comparison import Belief, grouping, make_hypotheses
-from xas_bluesky.decision.information_gain import Cost, Offer, choose_points
+from xas_bluesky.decision.information_gain import Cost, Offer, Unknown, choose_points
 from xas_bluesky.spectra import Absorption
 
 SCAN = conventional_scan("S K").energy
 SCOUTED = 2472.0 + np.array([-30.0, -20.0, -4.0, 0.0, 6.0, 9.0, 16.0, 30.0, 45.0])
+
+
+def test_what_is_unknown_after_some_points_is_the_variance_given_their_outcomes():
+    rng = np.random.default_rng(0)
+    draws = rng.standard_normal((3, 7, 5))
+    covariance, error = draws @ np.swapaxes(draws, 1, 2), 0.1
+    unknown = Unknown(covariance, 4)
+    points = [5, 2, 3]
+    for point in points:
+        unknown.measure(point, unknown.variance[:, point] + error)
+    across = covariance[:, :, points]
+    outcomes = across[:, points] + error * np.eye(3)
+    expected = covariance - across @ np.linalg.solve(outcomes, np.swapaxes(across, 1, 2))
+    assert unknown.variance == pytest.approx(np.diagonal(expected, axis1=1, axis2=2))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -206,7 +207,13 @@ class Gap:
 def _draws(energy: Array, low: float, high: float, length: float) -> Array:
     """Return (r, m) functions that span a unit Gaussian process of the given correlation length between two energies."""
     nodes = np.arange(low, high + length, length)
-    covariance = np.exp(-0.5 * ((nodes[:, None] - nodes) / length) ** 2)
-    root = np.linalg.cholesky(covariance + 1e-6 * np.eye(len(nodes)))
-    across = np.exp(-0.5 * ((energy[:, None] - nodes) / length) ** 2)
-    return np.linalg.solve(root, across.T).astype(np.float64)
+    across = np.exp(-0.5 * ((energy - nodes[:, None]) / length) ** 2)
+    return _whitening(len(nodes)) @ across
+
+
+@cache
+def _whitening(count: int) -> Array:
+    """Return what makes values at so many nodes, one correlation length apart, independent (count, count)."""
+    nodes = np.arange(count)
+    covariance = np.exp(-0.5 * (nodes[:, None] - nodes) ** 2)
+    return np.linalg.inv(np.linalg.cholesky(covariance + 1e-6 * np.eye(count))).astype(np.float64)

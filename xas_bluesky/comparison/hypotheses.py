@@ -93,8 +93,11 @@ class Hypotheses:
         chosen = chosen[chosen % len(self.shifts) % max(len(self.shifts) // PROBE_SHIFTS, 1) == 0]
         prior = np.exp(self.log_prior[chosen] - self.log_prior[chosen].max())
         prior /= prior.sum()
-        center, covariance = mixture_moments(prior, *self.design(energy, chosen))
-        return center, covariance + self.gap.fine_sd**2 * np.eye(len(energy))
+        _, shape, shift = np.unravel_index(chosen, self.size)
+        seen = self.tables.design(np.full(len(chosen), member), shape, self.shifts[shift], energy)
+        center, covariance = mixture_moments(prior, *seen)
+        baseline = self.baseline(energy)
+        return center, covariance + baseline @ baseline.T + self.gap.fine_sd**2 * np.eye(len(energy))
 
 
 def make_hypotheses(predicted: PredictedSpectra, population: PredictedSpectra, gap: Gap) -> Hypotheses:

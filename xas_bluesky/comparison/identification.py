@@ -47,25 +47,37 @@ class Identification:
 
 def leaders(posterior: Posterior) -> list[int]:
     """Return the candidates that are grouped, the most probable first."""
-    return np.argsort(-posterior.probability, kind="stable")[:GROUPED].tolist()
+    return _most_probable(posterior, GROUPED)
 
 
 def identification(posterior: Posterior, groups: Groups, names: tuple[str, ...]) -> Identification:
     """Put a posterior into words; candidates that are in none of `groups` count alone."""
-    listed = np.argsort(-posterior.probability, kind="stable")[:LISTED].tolist()
+    listed = _most_probable(posterior, LISTED)
     grouped = {member for group in groups for member in group}
     every: list[tuple[int, ...]] = [*groups, *((place,) for place in listed if place not in grouped)]
-    probability, shift = posterior.probability.tolist(), posterior.shift.tolist()
-    found = [Group(tuple(names[m] for m in group), sum(probability[m] for m in group)) for group in every]
+    probability = dict(zip(listed, posterior.probability[listed].tolist(), strict=True))
+    found = [Group(tuple([names[m] for m in group]), sum([probability[m] for m in group])) for group in every]
     order = sorted(range(len(found)), key=lambda index: -found[index].probability)
     group_of = {member: place for place, index in enumerate(order) for member in every[index]}
-    ranking = [Ranked(names[place], probability[place], group_of[place], shift[place]) for place in listed]
+    shift = posterior.shift[listed].tolist()
+    ranking = [Ranked(names[m], probability[m], group_of[m], moved) for m, moved in zip(listed, shift, strict=True)]
     return Identification(tuple(ranking), tuple(found[index] for index in order), posterior.none)
+
+
+def _most_probable(posterior: Posterior, count: int) -> list[int]:
+    """Return so many candidates, the most probable first, equal ones in their order."""
+    probability = posterior.probability
+    if len(probability) > count:
+        least = np.partition(probability, -count)[-count]
+        probable = np.flatnonzero(probability >= least)
+    else:
+        probable = np.arange(len(probability))
+    return probable[np.argsort(-probability[probable], kind="stable")[:count]].tolist()
 
 
 def identify(absorption: Absorption, hypotheses: Hypotheses) -> Identification:
     """Identify the sample of a measured scan among the candidates, or none of them."""
     belief = Belief(hypotheses)
     posterior = belief.update(absorption)
-    groups = grouping(hypotheses, float(np.median(belief.cells.variance))).groups(leaders(posterior))
+    groups = grouping(hypotheses).groups(leaders(posterior), float(np.median(belief.cells.variance)))
     return identification(posterior, groups, hypotheses.names)

@@ -5,23 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from xas_bluesky.comparison.hypotheses import Hypotheses, Index
+from xas_bluesky.comparison.outlook import Outlook
 from xas_bluesky.comparison.provisional import Baseline, difference, in_cells
-from xas_bluesky.comparison.regression import Regressions
+from xas_bluesky.comparison.regression import BLOCK, Regressions
 from xas_bluesky.comparison.screening import Screen
 from xas_bluesky.spectra import Absorption, Array
 
 CLOSE = 1500
 """Candidates' hypotheses looked at closely, at most, after a first look at all where there are no more than ALL."""
 ALL = 7000
-FAR_BEHIND = 9.0
-"""Hypotheses so many nats behind the best one are not looked at closely; the screen says when they come back."""
-DOUBT = 9.0
-"""The screen is trusted to so many nats about a hypothesis that was never looked at closely."""
-ROUNDS = 2
-"""Closer looks in a row, each at what the one before brought within reach."""
-PREPARED = 300
+PREPARED = 1000
 """Lists no longer than this are made ready to be looked at closely beforehand; of others, so many candidates an update."""
 NEW = 12
+NOTHING = Absorption(np.zeros(0), np.zeros(0), np.zeros(0))
 MOVED = 0.03
 """When the provisional normalization has moved by this share of the edge step, everything is compared again."""
 
@@ -49,20 +45,22 @@ class Belief:
         self.hypotheses = hypotheses
         self._named = len(hypotheses.names) * hypotheses.size[1] * hypotheses.size[2]
         self._kinds = hypotheses.possible[hypotheses.possible >= self._named]
-        self._screen = Screen(hypotheses)
+        self._screen, self._outlook = Screen(hypotheses), Outlook(hypotheses)
         of_kinds = np.unique(hypotheses.member(self._kinds))
         few = np.arange(len(hypotheses.names) if len(hypotheses.names) <= PREPARED else 0)
         hypotheses.tables.prepare(np.concatenate([few, of_kinds]))
+        # room for the first look, got here: memory that is new is slow
+        self._regressions = Regressions(min(self._named, ALL) + len(self._kinds), hypotheses.tables.rank + 2)
         self._start(None)
 
     def _start(self, baseline: Baseline | None) -> None:
         self.baseline = baseline
-        self.cells = Absorption(np.zeros(0), np.zeros(0), np.zeros(0))
+        self.cells = NOTHING
         self._screen.clear()
+        self._outlook.doubt()
         self._close = np.zeros(0, dtype=np.int64)
-        self._regressions = Regressions.empty(0, self.hypotheses.tables.rank + 2)
-        self._correction = np.full(len(self.hypotheses.log_prior), np.nan, dtype=np.float32)
-        self.log_weight = self.hypotheses.log_prior
+        self._regressions.keep(self._close, 0)
+        self._weight = np.zeros(0)
 
     def update(self, absorption: Absorption) -> Posterior:
         """Take in a scan, those points included that were taken in before, and return the posterior.
@@ -70,6 +68,7 @@ class Belief:
         Raises SpectrumError when the points cannot settle an edge step.
         """
         baseline = Baseline.fit(absorption, self.hypotheses.structure)
+        everything = self.baseline is None and self._named <= ALL
         if self.baseline is None or baseline.differs(self.baseline, MOVED):
             self._start(baseline)
         assert self.baseline is not None  # noqa: S101
@@ -77,59 +76,59 @@ class Belief:
         changed = difference(self.cells, cells)
         self.cells = cells
         self._screen.add(changed.energy, changed.mu, self._with_fine_error(changed.variance))
-        screened = self._screen.log_evidence().reshape(-1).astype(np.float64)
-        self._add(self._regressions, self._close, changed)
-        for _ in range(ROUNDS):
-            if not self._look_closely(screened):
-                break
+        self._outlook.see(self._screen.log_weight())
+        self._look_closely(np.arange(self._named) if everything else self._within_reach(), changed)
+        again = self._within_reach()
+        if not np.isin(again, self._close).all():
+            self._look_closely(again, NOTHING)
         return self._posterior()
 
-    def _look_closely(self, screened: Array) -> bool:
-        """Weigh all hypotheses, those within reach closely; say whether there were new ones among these."""
-        hypotheses, named = self.hypotheses, self._named
-        estimate = self._estimate(screened)
-        reach = np.where(np.isnan(self._correction[:named]), FAR_BEHIND + DOUBT, FAR_BEHIND)
-        behind = np.max(estimate[:named]) - estimate[:named]
-        first_look = len(self._close) == 0
-        if first_look and named <= ALL:
-            reach[:] = np.inf
-        near = np.flatnonzero(behind < reach)
-        near = near[np.argsort(behind[near], kind="stable")[: ALL if first_look else CLOSE]]
-        near = np.sort(near[hypotheses.tables.within_reach(hypotheses.member(near), NEW)])
-        close = np.concatenate([near, self._kinds])
-        fresh = np.setdiff1d(close, self._close, assume_unique=True)
-        kept = np.isin(self._close, close, assume_unique=True)
-        added = Regressions.empty(len(fresh), hypotheses.tables.rank + 2)
-        self._add(added, fresh, self.cells)
+    def _within_reach(self) -> Index:
+        """Return the candidates' hypotheses to look at closely, increasing."""
+        near = self._outlook.nearest(CLOSE if len(self._close) else ALL)
+        return np.sort(near[self.hypotheses.tables.within_reach(self.hypotheses.member(near), NEW)])
+
+    def _look_closely(self, near: Index, changed: Absorption) -> None:
+        """Weigh some of the candidates' hypotheses, and all of none of these, closely; the cells have changed so before."""
+        hypotheses = self.hypotheses
+        chosen = np.concatenate([near, self._kinds])
+        fresh = np.setdiff1d(chosen, self._close, assume_unique=True)
+        kept = np.flatnonzero(np.isin(self._close, chosen, assume_unique=True))
         self._close = np.concatenate([self._close[kept], fresh])
-        self._regressions = self._regressions.select(np.flatnonzero(kept)).join(added)
-        evidence = self._regressions.log_evidence()
-        is_candidate = self._close < named
-        candidates = self._close[is_candidate]
-        self._correction[candidates] = evidence[is_candidate] - screened[candidates]
-        self.log_weight = self._estimate(screened)
-        self.log_weight[self._close] = hypotheses.log_prior[self._close] + hypotheses.gap.temper * evidence
-        return len(fresh) > 0
+        self._regressions.keep(kept, len(fresh))
+        self._add(0, len(kept), changed)
+        self._add(len(kept), len(self._close), self.cells)
+        # nothing is new about those kept where no cell has changed
+        first = len(kept) if len(changed.energy) == 0 else 0
+        evidence = self._regressions.log_evidence(first)
+        weight = hypotheses.log_prior[self._close[first:]] + hypotheses.gap.temper * evidence
+        self._weight = np.concatenate([self._weight[kept[:first]], weight])
+        is_candidate = self._close < self._named
+        self._outlook.learn(self._close[is_candidate], self._weight[is_candidate])
 
-    def _estimate(self, screened: Array) -> Array:
-        """Return the weights (h,) as the screen sees them, put right by what closer looks showed; not of none of these."""
-        hypotheses, named = self.hypotheses, self._named
-        known = self._correction[self._close[self._close < named]]
-        correction = np.nan_to_num(self._correction[:named], nan=float(np.median(known)) if len(known) else 0.0)
-        estimate = np.full(len(hypotheses.log_prior), -np.inf)
-        estimate[:named] = hypotheses.log_prior[:named] + hypotheses.gap.temper * (screened + correction)
-        return estimate
-
-    def _add(self, regressions: Regressions, chosen: Index, cells: Absorption) -> None:
-        mean, features = self.hypotheses.design(cells.energy, chosen)
-        regressions.add(cells.mu - mean, features, self._with_fine_error(cells.variance))
+    def _add(self, first: int, last: int, cells: Absorption) -> None:
+        """Add cells to those of the hypotheses looked at closely, block by block."""
+        variance = self._with_fine_error(cells.variance)
+        for start in range(first, last if len(variance) else first, BLOCK):
+            stop = min(start + BLOCK, last)
+            mean, features = self.hypotheses.design(cells.energy, self._close[start:stop])
+            columns = np.concatenate([features, (cells.mu - mean)[..., None]], axis=-1)
+            self._regressions.add(columns, variance, start)
 
     def _with_fine_error(self, variance: Array) -> Array:
         return variance + np.sign(variance) * self.hypotheses.gap.fine_sd**2
 
+    @property
+    def log_weight(self) -> Array:
+        """The log weight of each hypothesis (h,), up to a constant."""
+        found = np.full(len(self.hypotheses.log_prior), -np.inf)
+        found[: self._named] = self._outlook.log_weight()
+        found[self._close] = self._weight
+        return found
+
     def leading(self, most: int, share: float) -> tuple[Index, Array]:
         """Return the heaviest hypotheses looked at closely, so many at most, none below a share of the best; their weights."""
-        weight = self.log_weight[self._close]
+        weight = self._weight
         best = np.argsort(-weight, kind="stable")[:most]
         best = best[weight[best] > weight[best[0]] + np.log(share)]
         return self._close[best], np.exp(weight[best] - weight[best[0]])
@@ -137,14 +136,11 @@ class Belief:
     def features(self, chosen: Index) -> tuple[Array, Array]:
         """Return what is known of the features of hypotheses looked at closely: center (h, r) and covariance (h, r, r)."""
         order = np.argsort(self._close)
-        return self._regressions.select(order[np.searchsorted(self._close, chosen, sorter=order)]).weights()
+        return self._regressions.weights(order[np.searchsorted(self._close, chosen, sorter=order)])
 
     def _posterior(self) -> Posterior:
-        hypotheses = self.hypotheses
-        weight = np.exp(self.log_weight - self.log_weight.max())
-        of_member = weight.reshape(hypotheses.size)
-        total = of_member.sum(axis=(1, 2))
-        named = len(hypotheses.names)
-        at_shift = of_member[:named].sum(axis=1)
-        shift = at_shift @ hypotheses.shifts / np.maximum(total[:named], 1e-300)
-        return Posterior(total[:named] / total.sum(), float(total[named:].sum() / total.sum()), shift)
+        best = float(self._weight.max())
+        weight, moment = self._outlook.totals(best)
+        none = float(np.exp(self._weight[self._close >= self._named] - best).sum())
+        total = float(weight.sum()) + none
+        return Posterior(weight / total, none / total, moment / weight)

@@ -1,71 +1,77 @@
 """Linear-Gaussian regressions, many at once, that take points in and out one by one."""
 
-from dataclasses import dataclass
-from typing import Self
-
 import numpy as np
 from numpy.typing import NDArray
 
 from xas_bluesky.spectra import Array
 
+BLOCK = 64
+"""Regressions treated at once: what that takes fits in a processor's cache."""
 
-@dataclass(slots=True)
+
 class Regressions:
-    """Accumulate h regressions: residual = features · w + noise, the r weights w being unit normal beforehand.
+    """Accumulate regressions: residual = features · w + noise, the r weights w being unit normal beforehand.
 
-    `precision` (h, r, r) and `pull` (h, r) of the weights; `misfit` (h,): squared residuals over the noise's variance. What
-    points add is a sum, so that a point costs the same however many there are, and can be taken out again.
+    `products` (h, r + 1, r + 1): those of the features, and last the residual, over the noise's variance, from the unit matrix
+    on. What points add is a sum, so that a point costs the same however many there are, and can be taken out again.
     """
 
-    precision: Array
-    pull: Array
-    misfit: Array
+    def __init__(self, count: int, rank: int) -> None:
+        self._room = np.tile(np.eye(rank + 1), (count, 1, 1))
+        self.products = self._room
 
-    @classmethod
-    def empty(cls, count: int, rank: int) -> Self:
-        """Return regressions without points."""
-        return cls(np.tile(np.eye(rank), (count, 1, 1)), np.zeros((count, rank)), np.zeros(count))
+    def add(self, columns: Array, variance: Array, first: int = 0) -> None:
+        """Take points into the regressions from `first` on; negative variances take them out.
 
-    def add(self, residual: Array, features: Array, variance: Array) -> None:
-        """Take in residuals (h, n) with features (h, n, r) and noise variances (n,); negative variances take points out."""
-        scaled = np.swapaxes(features, 1, 2) / variance
-        self.precision += scaled @ features
-        self.pull += (scaled @ residual[..., None])[..., 0]
-        self.misfit += residual**2 @ (1 / variance)
+        Features and last the residual (k, n, r + 1), noise variances (n,).
+        """
+        self.products[first : first + len(columns)] += np.swapaxes(columns, 1, 2) @ (columns / variance[:, None])
 
-    def select(self, chosen: NDArray[np.int64]) -> Self:
-        """Return some of the regressions."""
-        return type(self)(self.precision[chosen], self.pull[chosen], self.misfit[chosen])
+    def keep(self, chosen: NDArray[np.int64], new: int) -> None:
+        """Keep only the chosen ones, in increasing order, and begin new ones behind them; the same memory serves again."""
+        kept, count = len(chosen), len(chosen) + new
+        before = self.products
+        if count > len(self._room):
+            self._room = np.empty((count, *before.shape[1:]))
+        self.products = self._room[:count]
+        for first in range(0, kept, BLOCK):  # forward: nothing is overwritten before it has moved
+            block = slice(first, min(first + BLOCK, kept))
+            self.products[block] = before[chosen[block]]
+        self.products[kept:] = np.eye(before.shape[-1])
 
-    def join(self, other: Self) -> Self:
-        """Return these regressions followed by others."""
-        precision = np.concatenate([self.precision, other.precision])
-        return type(self)(precision, np.concatenate([self.pull, other.pull]), np.concatenate([self.misfit, other.misfit]))
+    def log_evidence(self, begin: int = 0) -> Array:
+        """Return the log evidence (h,) of those from `begin` on, the weights marginalized.
 
-    def log_evidence(self) -> Array:
-        """Return the log evidence (h,), the weights marginalized; without the noise's own −½ Σ log 2πv, common to all."""
-        root = np.linalg.cholesky(self.precision)
-        half = np.linalg.solve(root, self.pull[..., None])[..., 0]
-        log_determinant = 2 * np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=-1)
-        return -0.5 * (self.misfit - (half**2).sum(axis=-1) + log_determinant)
+        It is without the noise's own −½ Σ log 2πv, common to all.
+        """
+        found = np.empty(len(self.products) - begin)
+        for first in range(0, len(found), BLOCK):
+            block = self.products[begin + first : begin + first + BLOCK]
+            root = np.diagonal(np.linalg.cholesky(block), axis1=1, axis2=2)
+            # the last one is of what the features leave of the residual, and of the one that the products began with
+            found[first : first + BLOCK] = -0.5 * (root[:, -1] ** 2 - 1) - np.log(root[:, :-1]).sum(axis=-1)
+        return found
 
-    def weights(self) -> tuple[Array, Array]:
-        """Return the weights' posterior center (h, r) and covariance (h, r, r)."""
-        covariance = np.linalg.inv(self.precision).astype(np.float64)
-        return (covariance @ self.pull[..., None])[..., 0], covariance
+    def weights(self, chosen: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return the posterior center (k, r) and covariance (k, r, r) of the chosen ones' weights."""
+        products = self.products[chosen]
+        covariance = np.linalg.inv(products[:, :-1, :-1]).astype(np.float64)
+        return (covariance @ products[:, :-1, -1:])[..., 0], covariance
 
 
 def mixture_moments(share: Array, mean: Array, features: Array) -> tuple[Array, Array]:
     """Return mean (n,) and covariance (n, n) of a mixture, shares (h,), of mean (h, n) + features (h, n, r) · unit normal."""
     center = share @ mean
     off = (mean - center) * np.sqrt(share)[:, None]
-    wide = (features * np.sqrt(share)[:, None, None]).transpose(1, 0, 2).reshape(mean.shape[1], -1)
+    wide = np.ascontiguousarray(features.transpose(1, 0, 2))
+    wide *= np.sqrt(share)[:, None]
+    wide = wide.reshape(mean.shape[1], -1)
     return center, wide @ wide.T + off.T @ off
 
 
 def regress(residual: Array, features: Array, variance: Array) -> tuple[Array, Array, Array]:
     """Return the log evidence (h,) of residuals (h, n), and the features' posterior center (h, r), covariance (h, r, r)."""
-    regressions = Regressions.empty(len(features), features.shape[-1])
-    regressions.add(residual, features, variance)
+    regressions = Regressions(len(features), features.shape[-1])
+    regressions.add(np.concatenate([features, residual[..., None]], axis=-1), variance)
     noise = 0.5 * np.log(2 * np.pi * variance).sum()
-    return regressions.log_evidence() - noise, *regressions.weights()
+    return regressions.log_evidence() - noise, *regressions.weights(np.arange(len(features)))

@@ -24,7 +24,7 @@ LEFT = 0.5
 SAMPLED = 24
 """Members, evenly spread over their list, by which the number of features is chosen."""
 
-ROOM = 1000
+ROOM = 2000
 """Tables there is room for at first; memory is taken as they are made."""
 
 Index = NDArray[np.int64]
@@ -66,18 +66,22 @@ class Tables:
         """Return what tables (rows, shapes, m, k) say (h, n, k) at measured energies (n,), in rows, shapes and shifts (h,)."""
         place = np.clip((energy - shift[:, None] - self.grid[0]) / GRID_STEP, 0, len(self.grid) - 1.001)
         below = place.astype(np.int64)
-        part = (place - below)[..., None]
-        rows, shapes = row[:, None], shape[:, None]
-        return (1 - part) * store[rows, shapes, below] + part * store[rows, shapes, below + 1]
+        entries = store.reshape(-1, store.shape[-1])
+        entry = below + ((row * store.shape[1] + shape) * store.shape[2])[:, None]
+        values, steps = entries.take(entry, axis=0), entries.take(entry + 1, axis=0)
+        steps -= values
+        steps *= (place - below)[..., None]
+        values += steps
+        return values
 
     def distorted(self, whole: Array, changes: Array) -> list[tuple[Array, Array, float]]:
         """Return a spectrum (m,) on the grid, small changes of it (r, m), as seen in each shape, and how loose that is."""
         found: list[tuple[Array, Array, float]] = []
+        broadened = {width: (_broadened(whole, width), _broadened(changes, width)) for width in self.gap.widths}
         for width, reabsorbed, loose in self.shapes:
-            smoothed = _broadened(whole, width)
+            smoothed, changed = broadened[width]
             damped = 1 + reabsorbed * smoothed
-            seen = (1 + reabsorbed) * smoothed / damped
-            found.append((seen, _broadened(changes, width) * (1 + reabsorbed) / damped**2, loose))
+            found.append(((1 + reabsorbed) * smoothed / damped, changed * ((1 + reabsorbed) / damped**2), loose))
         return found
 
     def continued(self, mean: Array) -> Array:

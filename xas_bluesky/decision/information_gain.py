@@ -63,13 +63,13 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
     center = prior @ means
     apart = (means - center) * np.sqrt(prior)[:, None]
     total = np.tensordot(prior, covariances, axes=1) + apart.T @ apart
-    stack, sign = np.concatenate([total[None], covariances]), np.concatenate([[0.5], -0.5 * prior])
+    unknown, sign = Unknown(np.concatenate([total[None], covariances]), most), np.concatenate([[0.5], -0.5 * prior])
     chosen: list[int] = []
     spent: list[float] = []
     gained = seconds = 0.0
     low, high = np.inf, -np.inf
     while len(chosen) < min(most, len(offer.energy)):
-        variances = np.diagonal(stack, axis1=1, axis2=2)[:, None] + noise
+        variances = unknown.variance[:, None] + noise
         gain = np.maximum(np.tensordot(sign, np.log(variances), axes=1), 0.0)
         first, last = np.minimum(offer.energy, low), np.maximum(offer.energy, high)
         travel = (np.abs(first - start) + last - first) / cost.speed
@@ -80,15 +80,35 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
         level, best = np.unravel_index(int(rate.argmax()), rate.shape)
         if chosen and rate[level, best] < WORTH * gained / seconds:
             break
+        unknown.measure(int(best), variances[:, level, best])
         chosen.append(int(best))
         spent.append(float(dwells[level, best]))
         gained, seconds = gained + float(gain[level, best]), seconds + float(extra[level, best])
         low, high = min(low, offer.energy[best]), max(high, offer.energy[best])
-        column = stack[:, :, best]
-        stack = stack - column[:, :, None] * column[:, None, :] / variances[:, level, best, None, None]
     order = np.argsort(chosen)
     entropy = float(-(prior @ np.log(prior)))  # moments matched, the gain can come out larger than what there is to know
     return Batch(offer.energy[np.array(chosen)[order]], np.array(spent)[order], min(gained, entropy), seconds)
+
+
+class Unknown:
+    """Keep what is unknown of outcomes while points are chosen, for each of some Gaussians of covariance (g, n, n).
+
+    `variance` (g, n): what is left, counting and fine error apart.
+    """
+
+    def __init__(self, covariance: Array, most: int) -> None:
+        self._covariance = covariance
+        self.variance = np.diagonal(covariance, axis1=1, axis2=2).copy()
+        # what each chosen point says of all others: rows of the covariance's Cholesky factor
+        self._said, self._count = np.zeros((len(covariance), most, covariance.shape[-1])), 0
+
+    def measure(self, point: int, variance: Array) -> None:
+        """Take a point off whose outcomes have variances (g,), errors included."""
+        said = self._said[:, : self._count]
+        left = self._covariance[:, point] - (said[:, None, :, point] @ said)[:, 0]
+        self._said[:, self._count] = left / np.sqrt(variance)[:, None]
+        self.variance -= self._said[:, self._count] ** 2
+        self._count += 1
 
 
 def _by_group(belief: Belief, groups: Groups, energy: Array) -> tuple[Array, Array, Array]:

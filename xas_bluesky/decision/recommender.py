@@ -38,6 +38,8 @@ SHORTEST = 0.02
 """Shortest dwell, as a share of the conventional one."""
 BATCH = 20
 """Points measured between two decisions, at most."""
+FORETOLD = 300
+"""Lists of candidates no longer than this are made ready beforehand to be grouped."""
 RECOVERED = 4
 """The same while the whole spectrum is recovered."""
 
@@ -81,6 +83,7 @@ class Recommender:
         self.cost = cost or Cost()
         self._belief: Belief | None = None
         self._grouping: Grouping | None = None
+        self._reached: float | None = None
         self._asked = np.zeros((2, 0))
 
     @property
@@ -91,7 +94,9 @@ class Recommender:
     def learn(self, prediction: Prediction) -> None:
         """Take predictions in, or better ones; until then the conventional scan is recommended."""
         hypotheses = make_hypotheses(prediction.spectra, prediction.population, self.gap)
-        self._belief, self._grouping = Belief(hypotheses), None
+        self._belief, self._grouping, self._reached = Belief(hypotheses), grouping(hypotheses), None
+        if len(hypotheses.names) <= FORETOLD:
+            self._grouping.prepare(range(len(hypotheses.names)))
 
     def scout(self) -> ScanRequest:
         """Return the first request."""
@@ -109,7 +114,7 @@ class Recommender:
 
     def decide(self, absorption: Absorption, spent: Spent) -> Decision:
         """Decide the next step from everything measured so far, in the order of time."""
-        if self._belief is None:
+        if self._belief is None or self._grouping is None:
             over = over_budget(spent, self.budget)
             if over is not None:
                 return Decision(None, over, None)
@@ -118,9 +123,9 @@ class Recommender:
         posterior = belief.update(absorption)
         variance = self._variance_of_a_second(absorption, belief)
         longest = float(self.conventional.dwell.max())
-        if self._grouping is None:
-            self._grouping = grouping(belief.hypotheses, variance / longest)
-        groups = self._grouping.groups(leaders(posterior))
+        if self._reached is None:
+            self._reached = variance / longest
+        groups = self._grouping.groups(leaders(posterior), self._reached)
         answer = identification(posterior, groups, belief.hypotheses.names)
         stop = stop_reason(answer, spent, self.budget)
         if stop is not None:
