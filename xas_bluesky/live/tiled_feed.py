@@ -44,7 +44,7 @@ def follow_tiled(catalog: Catalog, on_document: Callable[[str, dict[str, Any]], 
     """
     feed = _Feed(catalog, on_document)
     pause = LOOK
-    while True:
+    while not stop.is_set():
         try:
             feed.follow(stop)
             return
