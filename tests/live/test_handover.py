@@ -172,7 +172,7 @@ def test_without_a_copy_a_killed_worker_costs_points_and_that_is_said(engine, be
         (uid,) = engine(in_the_middle(scan(beamline), kill))
         found = live.wait(uid, 90)
     missing = len(REQUEST) - len(found.spectrum)
-    assert 20 <= missing < 45  # those that were on their way to it, too
+    assert missing == 20  # those that were on their way to it are sent again
     assert f"{missing} points were measured, but are not in this spectrum" in found.remarks
     assert np.array_equal(found.spectrum.energy, offline(documents).spectrum.energy[missing:])
 

@@ -243,6 +243,8 @@ class LiveReduction:
         for run in self._runs.values():
             self._worker.send(run.head)
             run.attempts, run.due = 0, time.monotonic()
+        if self._runs:
+            self._worker.send([(name, doc) for name, doc in worker.unhandled if name in ("event", "event_page")])
 
     def _look_for_strangers(self) -> None:
         """Find the runs of points whose stream was never described: they began before this was subscribed."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -29,6 +30,8 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, hear: Callable[["WorkerProcess", Mapping[str, Any]], None]) -> None:
         self.sent = self.handled = 0
+        self.unhandled: deque[tuple[str, Mapping[str, Any]]] = deque()
+        """documents that are on their way to it, or that it works on"""
         self._hear = hear
         self._patience = UNLOADED
         self._silent_since = time.monotonic()
@@ -65,6 +68,7 @@ class WorkerProcess:
         for name, doc in items:
             try:
                 packed.append(pack([name, doc]))
+                self.unhandled.append((name, doc))
             except ValueError as error:
                 logger.warning("a %s document cannot be sent to the live reduction: %s", name, error)
         if self.sent == self.handled:
@@ -103,4 +107,6 @@ class WorkerProcess:
             for message in messages:
                 self._silent_since, self._patience = time.monotonic(), STALLED
                 self._hear(self, message)
+                for _ in range(message["handled"] - self.handled):
+                    self.unhandled.popleft()
                 self.handled = message["handled"]
