@@ -22,8 +22,9 @@ demo: $(INSTALLED)
 	.venv/bin/xas-bluesky demo
 
 # One thread of linear algebra a process: two processes of two threads on two cores take half as long again.
+# Each process takes a share of neighbouring tests, which have servers and models in common, and then of what others have left.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/pytest --numprocesses 3
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/pytest --numprocesses 3 --dist worksteal
 
 check: $(INSTALLED)
 	.venv/bin/ruff check

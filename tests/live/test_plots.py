@@ -1,5 +1,6 @@
 """Where live plots are drawn: in the main thread, in an IPython session with windows, and nowhere else."""
 
+import json
 import logging
 import os
 import subprocess
@@ -161,29 +162,38 @@ def test_a_plan_runs_whatever_becomes_of_the_windows(windows, caplog, monkeypatc
 
 
 SESSION = """
-import sys
+import json, sys
+from types import ModuleType
 import matplotlib as mpl
 from xas_bluesky.live.plots import plots_wanted
 assert not plots_wanted()
 from IPython.core.interactiveshell import InteractiveShell
 InteractiveShell.instance()
 assert not plots_wanted()
-mpl.use({backend!r})
-mpl.interactive({interactive})
-{more}
-print(plots_wanted(), "matplotlib.pyplot" in sys.modules)
+for backend, interactive, active in json.loads(sys.argv[1]):
+    mpl.use(backend)
+    mpl.interactive(interactive)
+    sys.modules.pop("bluesky_queueserver", None)
+    if active is not None:
+        queue_server = sys.modules["bluesky_queueserver"] = ModuleType("bluesky_queueserver")
+        queue_server.is_re_worker_active = lambda: active
+    print(plots_wanted(), "matplotlib.pyplot" in sys.modules)
 """
-WORKER = """
-from types import ModuleType
-queue_server = sys.modules["bluesky_queueserver"] = ModuleType("bluesky_queueserver")
-queue_server.is_re_worker_active = lambda: {active}
-"""
+SESSIONS = {
+    # backend, interactive, whether a queue server's worker is active (None: there is none) -> are plots wanted?
+    "%matplotlib tk": ("TkAgg", True, None, True),
+    "a client of the queue server": ("QtAgg", True, False, True),
+    "a worker of the queue server": ("QtAgg", True, True, False),
+    "no %matplotlib": ("QtAgg", False, None, False),
+    "no windows": ("Agg", True, None, False),
+    "a notebook's pictures": ("module://matplotlib_inline.backend_inline", True, None, False),
+}
 
 
-def session(tmp_path, script):
+def session(tmp_path, script, *arguments):
     variables = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY", "MPLBACKEND")}
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", script],
+        [sys.executable, "-W", "error", "-c", script, *arguments],
         env={**variables, "IPYTHONDIR": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -191,20 +201,10 @@ def session(tmp_path, script):
     )
 
 
-@pytest.mark.parametrize(
-    ("backend", "interactive", "more", "wanted"),
-    [
-        pytest.param("TkAgg", True, "", True, id="%matplotlib tk"),
-        pytest.param("QtAgg", True, WORKER.format(active=False), True, id="a client of the queue server"),
-        pytest.param("QtAgg", True, WORKER.format(active=True), False, id="a worker of the queue server"),
-        pytest.param("QtAgg", False, "", False, id="no %matplotlib"),
-        pytest.param("Agg", True, "", False, id="no windows"),
-        pytest.param("module://matplotlib_inline.backend_inline", True, "", False, id="a notebook's pictures"),
-    ],
-)
-def test_plots_are_wanted_where_someone_sees_them(tmp_path, backend, interactive, more, wanted):
-    ended = session(tmp_path, SESSION.format(backend=backend, interactive=interactive, more=more))
-    assert ended.stdout.split() == [str(wanted), "False"], ended.stderr
+def test_plots_are_wanted_where_someone_sees_them(tmp_path):
+    ended = session(tmp_path, SESSION, json.dumps([told[:3] for told in SESSIONS.values()]))
+    found = dict(zip(SESSIONS, ended.stdout.splitlines(), strict=True))
+    assert found == {name: f"{wanted} False" for name, (*_, wanted) in SESSIONS.items()}, ended.stderr
 
 
 @pytest.mark.parametrize("backend", ["Agg", "TkAgg"])

@@ -192,7 +192,7 @@ def test_run_joined_half_way_comes_whole(catalog, detectors):
 
 
 @pytest.mark.slow
-def test_server_that_dies_and_comes_back_costs_no_point(tmp_path, detectors, monkeypatch):
+def test_server_that_dies_and_comes_back_costs_no_point(tmp_path, detectors, monkeypatch, caplog):
     monkeypatch.setattr("tiled.client.utils.TILED_RETRY_ATTEMPTS", 2)  # as if Tiled were first imported here
     monkeypatch.setattr("tiled.client.utils.TILED_RETRY_TIMEOUT", 2.0)
     with process(OWN, tmp_path) as server:
@@ -218,6 +218,8 @@ def test_server_that_dies_and_comes_back_costs_no_point(tmp_path, detectors, mon
                 assert list(received.points(later).values()) == again.data
                 again.writer.close()
             beamline.writer.close()
+            attempts = caplog.text.count("trying again")
+            wait_for(lambda: caplog.text.count("trying again") > attempts)  # it is to end while there is no server, too
 
 
 def reconnected(catalog: Catalog) -> dict[str, Any]:

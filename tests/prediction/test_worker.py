@@ -56,12 +56,20 @@ def test_a_request_that_cannot_be_met_is_answered_with_why(line: str, message: s
     assert message in str(found["error"])
 
 
-@pytest.mark.parametrize("device", ["", "gpu", "cuda:99"])
-def test_a_device_that_is_none_is_the_answer_to_every_request(device: str):
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [
+        ("", "expected auto, cpu, cuda, or GPUs by number, as in cuda:0,1"),
+        ("gpu", "expected auto, cpu, cuda, or GPUs by number, as in cuda:0,1"),
+        ("cuda:99", "; give auto or cpu, or the number of"),
+    ],
+)
+def test_a_device_that_is_none_is_the_answer_to_every_request(device: str, said: str):
     for _ in range(2):
         found = answer(request("S K", ("a", "CS", "")), device)
         assert found["input"] is True
         assert str(found["error"]).startswith(f"device {device!r}: ")
+        assert said in str(found["error"])
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ class Collector:
         self._runs: dict[str, Run] = {}
         self._streams: dict[str, tuple[Run, Stream | None]] = {}
         self.parts = RunsByPart()
-        self._early_stops: deque[Document] = deque(maxlen=KEEP)
+        self._early_stops: dict[str, Document] = {}
         """of runs that were joined so late that nothing else of them is known"""
         self._strangers: deque[tuple[str, Document]] = deque(maxlen=STRANGERS)
         self._handlers: dict[str, Callable[[Document], None]] = {
@@ -74,9 +74,12 @@ class Collector:
         return self._find(run_uid).settings
 
     def outstanding(self, run_uid: str) -> int:
-        """Count the points of a run that has stopped that were not received; 0 for one that is not held."""
-        run = self._runs.get(run_uid)
-        return run.outstanding if run else 0
+        """Count the points of a run that has stopped that were not received; 0 for one that was forgotten.
+
+        Of a run that was joined so late that only its stop document came, these are all of its points.
+        """
+        run = self._runs.get(run_uid) or Run(run_uid, self._settings, stop=self._early_stops.get(run_uid, {}))
+        return run.outstanding
 
     def remarks(self, run_uid: str | None = None) -> tuple[str, ...]:
         """Say what could not be read of a run."""
@@ -107,7 +110,7 @@ class Collector:
             early, run.early = run.early, []
             for name, early_doc in early:
                 self._handlers[name](early_doc)
-            run.stop = next((stop for stop in self._early_stops if stop["run_start"] == run.uid), run.stop)
+            run.stop = self._early_stops.pop(run.uid, run.stop)
 
     def _descriptor(self, doc: Document) -> None:
         run = self._run(doc["run_start"])
@@ -165,7 +168,9 @@ class Collector:
     def _stop(self, doc: Document) -> None:
         run = self._runs.get(doc["run_start"])
         if run is None:
-            self._early_stops.append(doc)
+            self._early_stops[doc["run_start"]] = doc
+            if len(self._early_stops) > KEEP:
+                del self._early_stops[next(iter(self._early_stops))]
             return
         run.stop = doc
         if run.start and not run.is_xas:

@@ -63,6 +63,10 @@ class _Followed:
     def joined_late(self) -> bool:
         return all(name != "start" for name, _ in self.head)
 
+    @property
+    def ended(self) -> bool:
+        return any(name == "stop" for name, _ in self.head)
+
 
 class LiveReduction:
     """Reduce absorption scans while they are measured: `RE.subscribe(live)`, then `live.latest()`.
@@ -156,7 +160,7 @@ class LiveReduction:
         self._calls.shutdown()
 
     def _busy(self) -> bool:
-        ended = any(name == "stop" for run in list(self._runs.values()) for name, _ in run.head)
+        ended = any(run.ended for run in list(self._runs.values()))
         return bool(self.waiting > 0 or self._lost or ended)
 
     # From here on, on the feeder.
@@ -239,6 +243,8 @@ class LiveReduction:
         for run in self._runs.values():
             self._worker.send(run.head)
             run.attempts, run.due = 0, time.monotonic()
+        if self._runs:
+            self._worker.send([(name, doc) for name, doc in worker.unhandled if name in ("event", "event_page")])
 
     def _look_for_strangers(self) -> None:
         """Find the runs of points whose stream was never described: they began before this was subscribed."""
@@ -263,7 +269,8 @@ class LiveReduction:
             self._take(self._copy.documents(uid))
         except Exception as error:
             logger.warning("run %s cannot be read again yet: %s", uid, error)
-            self._try_later(run)
+            if not self._try_later(run) and run.ended:
+                self._finish(uid, self._scans.get(uid))
 
     def _try_later(self, run: _Followed) -> bool:
         """Say whether there is another attempt left."""
@@ -293,9 +300,12 @@ class LiveReduction:
         """Finish a run that has ended, unless it lacks points that may still be read again."""
         if about["missing"] and (run.due is not None or self._try_later(run)):
             return
+        self._finish(uid, about.get("scan"))
+
+    def _finish(self, uid: str, scan: bytes | None) -> None:
         self._deaths = 0
-        if "scan" in about:
-            self._calls.submit(_call, self._finished, about["scan"])
+        if scan is not None:
+            self._calls.submit(_call, self._finished, scan)
         self._calls.submit(self._forget, uid)
 
     def _forget(self, uid: str) -> None:

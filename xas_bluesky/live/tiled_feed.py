@@ -9,13 +9,15 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
 from xas_bluesky.errors import CatalogError
-from xas_bluesky.results import Catalog
-from xas_bluesky.results.replay import Points, points_of
+
+if TYPE_CHECKING:  # the worker, which imports this package, needs none of it
+    from xas_bluesky.results import Catalog
+    from xas_bluesky.results.replay import Points
 
 OPEN_RUNS = 8
 """Runs followed at a time, the newest."""
@@ -34,7 +36,7 @@ Path = tuple[str, ...]
 logger = logging.getLogger(__name__)
 
 
-def follow_tiled(catalog: Catalog, on_document: Callable[[str, dict[str, Any]], None], stop: Event) -> None:
+def follow_tiled(catalog: "Catalog", on_document: Callable[[str, dict[str, Any]], None], stop: Event) -> None:
     """Call `on_document(name, doc)` with the documents of runs while they are written, on this thread, until `stop` is set.
 
     Runs that are open when it begins are read first, whole; those that are over are not. Documents are those of
@@ -44,7 +46,7 @@ def follow_tiled(catalog: Catalog, on_document: Callable[[str, dict[str, Any]], 
     """
     feed = _Feed(catalog, on_document)
     pause = LOOK
-    while True:
+    while not stop.is_set():
         try:
             feed.follow(stop)
             return
@@ -66,7 +68,7 @@ class _Feed:
     All work is done by `follow`, on its thread; the subscriptions only fill the inbox.
     """
 
-    def __init__(self, catalog: Catalog, on_document: Callable[[str, dict[str, Any]], None]) -> None:
+    def __init__(self, catalog: "Catalog", on_document: Callable[[str, dict[str, Any]], None]) -> None:
         self.reached = False
         self._catalog = catalog
         self._give = on_document
@@ -164,6 +166,8 @@ class _Feed:
 
     def _enter(self, path: Path, node: Any, *, begun: bool) -> None:
         """Follow a node, and those below it; of one that has `begun` only what is new is asked for."""
+        from xas_bluesky.results.replay import points_of
+
         about = node.item["attributes"]
         if path in self._subscriptions:
             return

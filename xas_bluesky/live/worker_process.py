@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -17,8 +18,11 @@ from xas_bluesky.live.messages import pack, unpacker
 logger = logging.getLogger(__name__)
 
 CHUNK = 2**16
-STALLED = 30.0
-"""Seconds of silence, with documents to work on, after which a worker is taken to be stuck."""
+STALLED, UNLOADED = 30.0, 300.0
+"""Seconds of silence, with documents to work on, after which a worker is taken to be stuck; the latter before its first
+word, as what it imports may come slowly where processors and disks are busy."""
+LOOK = 0.5
+"""Seconds between looks at whether the worker has stalled, while it takes nothing."""
 
 
 class WorkerProcess:
@@ -26,8 +30,11 @@ class WorkerProcess:
 
     def __init__(self, settings: Settings, hear: Callable[["WorkerProcess", Mapping[str, Any]], None]) -> None:
         self.sent = self.handled = 0
+        self.unhandled: deque[tuple[str, Mapping[str, Any]]] = deque()
+        """documents that are on their way to it, or that it works on"""
         self._hear = hear
-        self._heard_at = time.monotonic()
+        self._patience = UNLOADED
+        self._silent_since = time.monotonic()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "xas_bluesky.live.worker"],
             stdin=subprocess.PIPE,
@@ -53,7 +60,7 @@ class WorkerProcess:
     @property
     def stalled(self) -> bool:
         """Say whether it has documents to work on, and has been silent for long."""
-        return self.sent > self.handled and time.monotonic() - self._heard_at > STALLED
+        return self.sent > self.handled and time.monotonic() - self._silent_since > self._patience
 
     def send(self, items: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         """Send documents; a worker that has died takes none."""
@@ -61,8 +68,11 @@ class WorkerProcess:
         for name, doc in items:
             try:
                 packed.append(pack([name, doc]))
+                self.unhandled.append((name, doc))
             except ValueError as error:
                 logger.warning("a %s document cannot be sent to the live reduction: %s", name, error)
+        if self.sent == self.handled:
+            self._silent_since = time.monotonic()  # before, it had nothing to say
         self.sent += len(packed)
         self._write(b"".join(packed))
 
@@ -84,9 +94,10 @@ class WorkerProcess:
         pipe, left = self._process.stdin.fileno(), memoryview(packed)
         with suppress(OSError):  # it has died: see alive
             while left:
-                if not select.select([], [pipe], [], STALLED)[1]:
+                if select.select([], [pipe], [], LOOK)[1]:
+                    left = left[os.write(pipe, left[: select.PIPE_BUF]) :]
+                elif self.stalled:
                     self._process.kill()
-                left = left[os.write(pipe, left[: select.PIPE_BUF]) :]
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101
@@ -94,6 +105,8 @@ class WorkerProcess:
         while chunk := os.read(self._process.stdout.fileno(), CHUNK):
             messages.feed(chunk)
             for message in messages:
-                self._heard_at = time.monotonic()
+                self._silent_since, self._patience = time.monotonic(), STALLED
                 self._hear(self, message)
+                for _ in range(message["handled"] - self.handled):
+                    self.unhandled.popleft()
                 self.handled = message["handled"]

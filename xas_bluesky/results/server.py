@@ -8,16 +8,14 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
-from sqlalchemy.pool import QueuePool
-
 from xas_bluesky.errors import CatalogError
+from xas_bluesky.results.tiled_thread import DATABASE_FILE, TiledThread
 
 LOCK_FILE = "catalog.lock"
 ADDRESS_FILE = "server.json"
-DATABASE_FILE = "catalog.db"
 START_LIMIT = 40.0
 """Seconds another process may take from locking the folder until its server answers."""
 ANSWER_LIMIT = 5.0
@@ -48,14 +46,11 @@ class EmbeddedServer:
     running: ClassVar[Path | None] = None
 
     def __init__(self, folder: Path, lock: int) -> None:
-        from tiled.server import SimpleTiledServer
-
         self._lock = lock
         self._address_file = folder / ADDRESS_FILE
         self._address_file.unlink(missing_ok=True)  # whoever wrote it has died: the lock was free
         api_key = secrets.token_hex(32)
-        self._server = SimpleTiledServer(folder, api_key=api_key)
-        _use_one_at_a_time(self._server.storage)
+        self._server = TiledThread(folder, api_key)
         EmbeddedServer.running = folder
         self.address = Address(f"http://127.0.0.1:{self._server.port}/api/v1", api_key)
 
@@ -74,15 +69,6 @@ class EmbeddedServer:
         self._server.close()
         EmbeddedServer.running = None
         os.close(self._lock)
-
-
-def _use_one_at_a_time(storage: Any) -> None:
-    """Let the server's threads use the connection to its DuckDB in turns.
-
-    Tiled 0.2.20 shares the one connection between them, and DuckDB then crashes the process, scan and all, when a table is
-    read while a row is being appended to it.
-    """
-    storage.__dict__["_connection_pool"] = QueuePool(storage.create_adbc_connection, pool_size=1, max_overflow=0)
 
 
 def check_folder(folder: Path, *, create: bool) -> None:

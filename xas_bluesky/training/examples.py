@@ -20,6 +20,7 @@ from xas_bluesky.errors import CandidateError, DatasetError
 from xas_bluesky.spectra import Array
 from xas_bluesky.structures import AtomGraph, crystal_graph, embed, molecular_graph, read_crystal, read_molecule
 from xas_bluesky.structures.bonds import broken_bond
+from xas_bluesky.structures.building import FEW
 from xas_bluesky.structures.split import BLIND_BELOW, TEST_BELOW, residue, split, validates
 from xas_bluesky.theory import Dataset, calibrated, read_dataset, relative_spectra
 from xas_bluesky.theory.relative_spectra import GAUSSIANS, RELATIVE_ENERGY
@@ -100,7 +101,7 @@ def load_molecules(path: Path) -> list[Example]:
     targets = _molecular_targets(dataset)
     ends = np.cumsum(dataset.atoms)
     wanted = [index for index in range(len(dataset)) if targets[index] and split(str(dataset.smiles[index])) != "blind"]
-    made: Any = Parallel(n_jobs=-1)(
+    made: Any = Parallel(n_jobs=-1 if len(wanted) > FEW else 1)(
         delayed(_geometries)(str(dataset.smiles[index]), dataset.numbers[atoms], dataset.positions[atoms])
         for index in wanted
         for atoms in [slice(ends[index] - dataset.atoms[index], ends[index])]
@@ -136,7 +137,7 @@ def load_crystals(folder: Path) -> list[Example]:
         raise DatasetError(f"{folder}: the crystals cannot be read ({error}); give the folder of an unbroken set") from error
     if not fits:
         raise DatasetError(f"{folder}: its spectra are not on {CU_GRID[0]:g} to {CU_GRID[-1]:g} eV in steps of 0.5 eV")
-    made: Any = Parallel(n_jobs=-1)(delayed(_crystal)(candidate) for candidate in candidates)
+    made: Any = Parallel(n_jobs=-1 if len(candidates) > FEW else 1)(delayed(_crystal)(candidate) for candidate in candidates)
     return [
         _material(name, graph, atoms[rows], spectra[rows], folder.name)
         for name, graph in zip(names, made, strict=True)
