@@ -42,14 +42,15 @@ OF_NETWORK: dict[str, Any] = {
     "fine_sd": 0.03,
     "cell": 0.4,
     "network": 1.4,
-    "temper": 0.25,
 }
 """How predictions differ from spectra of the theory that the network learned: fitted to validation molecules (C and O K).
 
 The sizes make these molecules' spectra most probable.
 """
 TEMPER = {"C K": 0.34, "N K": 0.25, "O K": 0.21}
-"""The power of the likelihood, where it is known, by which probabilities stated of 70 validation molecules are right."""
+"""The power of the likelihood by which probabilities stated of 70 validation molecules are right."""
+OTHER_TEMPER = 0.25
+"""The same at edges where it is not known."""
 SELF_ABSORBED = ("fluorescence", "mu")
 """Signals that self-absorption may flatten; what a ready-made mu was measured in is not known."""
 FIRST_NODE, NODE_STEP = -12.8, 0.8
@@ -136,7 +137,8 @@ class Gap:
             shift_sd=OWN_SHIFT,
             widths=(0.0,),
             reabsorptions=(0.0,),
-            **(OF_NETWORK | {"temper": TEMPER.get(str(find_edge(edge)), OF_NETWORK["temper"])}),
+            **OF_NETWORK,
+            temper=TEMPER.get(str(find_edge(edge)), OTHER_TEMPER),
             blur_sd=2 * UNSURE_RESOLUTION * (width / FWHM) ** 2,
         )
 
