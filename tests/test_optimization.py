@@ -31,7 +31,7 @@ DECISION = 0.5
 @pytest.fixture
 def laboratory(make_laboratory):
     """Two molecules that a first look does not tell apart."""
-    return make_laboratory({"plain": [(2473.0, 3.0)], "shouldered": [(2473.0, 3.0), (2477.5, 1.0)]})
+    return make_laboratory({"plain": [(2473.0, 3.0)], "shouldered": [(2473.0, 3.0), (2477.5, 1.2)]})
 
 
 class Optimization:
