@@ -117,8 +117,12 @@ class ServedBeamline:
             await element.roi.write(float("nan") if broken else self._beam.counted(expected * share * live))
 
 
-class _Undelayed(Context):
-    """Send each answer at once: waiting to fill packets would halve the points per second."""
+class _Server(Context):
+    """Send each answer at once: waiting to fill packets would halve the points per second; keep quiet on the loopback."""
+
+    async def broadcast_beacon_loop(self) -> Any:
+        if not all(interface.startswith("127.") for interface in self.interfaces):
+            await super().broadcast_beacon_loop()
 
     async def server_accept_loop(self, sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it
@@ -131,13 +135,11 @@ def serve(beamline: ServedBeamline, interface: str, port: int | None, ready: Cal
     `port`: for searches and for connections; by default EPICS_CA_SERVER_PORT, else 5064. Raises SettingsError for an
     interface or a port that cannot be served on.
     """
-    os.environ["EPICS_CAS_AUTO_BEACON_ADDR_LIST"] = "NO"  # nothing is told to a network that was not asked for
-    os.environ.setdefault("EPICS_CAS_BEACON_ADDR_LIST", interface)
     if port is not None:
         os.environ["EPICS_CA_SERVER_PORT"] = os.environ["EPICS_CAS_SERVER_PORT"] = str(port)
 
     async def run() -> None:
-        context = _Undelayed(beamline.pvdb, [interface])
+        context: Any = _Server(beamline.pvdb, [interface])
 
         async def tell(_async_layer: object) -> None:
             if context.port != context.ca_server_port:  # searches would reach whoever has it

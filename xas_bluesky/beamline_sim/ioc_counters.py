@@ -5,7 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from caproto import ChannelType, SkipWrite
-from caproto.server import PVGroup, pvproperty
+from caproto.server import PVGroup
+
+from xas_bluesky.beamline_sim.ioc_pv import pvproperty
 
 FULL_CURRENT = 400.0
 """mA of a full ring."""
@@ -19,20 +21,7 @@ class Scaler(PVGroup):
     `count`: seconds -> counts by counter; it writes those of the fluorescence detector, which the scaler gates.
     """
 
-    dwell = pvproperty(value=1.0, name="dwell", dtype=float, precision=3, lower_ctrl_limit=1e-3, upper_ctrl_limit=3600.0)
-    start = pvproperty(value=0, name="start", dtype=int)
-    done = pvproperty(value=1, name="done", dtype=int, read_only=True)
-    i0 = pvproperty(value=0.0, name="i0", dtype=float, read_only=True)
-    itrans = pvproperty(value=0.0, name="itrans", dtype=float, read_only=True)
-    irefer = pvproperty(value=0.0, name="irefer", dtype=float, read_only=True)
-
-    def __init__(self, prefix: str, count: Callable[[float], Awaitable[Mapping[str, float]]]) -> None:
-        super().__init__(prefix)
-        self._count = count
-        self._counting: asyncio.Task[None] | None = None
-
-    @start.putter
-    async def start(self, instance: Any, value: int) -> None:
+    async def _started(self, instance: Any, value: int) -> None:
         """Begin anew, or end, counting."""
         if self._counting is not None and not self._counting.done():
             self._counting.cancel()
@@ -42,6 +31,18 @@ class Scaler(PVGroup):
             self._counting = asyncio.create_task(self._run())
             await asyncio.wait([self._counting])
         raise SkipWrite
+
+    dwell = pvproperty(value=1.0, name="dwell", dtype=float, precision=3, lower_ctrl_limit=1e-3, upper_ctrl_limit=3600.0)
+    start = pvproperty(value=0, name="start", dtype=int, put=_started)
+    done = pvproperty(value=1, name="done", dtype=int, read_only=True)
+    i0 = pvproperty(value=0.0, name="i0", dtype=float, read_only=True)
+    itrans = pvproperty(value=0.0, name="itrans", dtype=float, read_only=True)
+    irefer = pvproperty(value=0.0, name="irefer", dtype=float, read_only=True)
+
+    def __init__(self, prefix: str, count: Callable[[float], Awaitable[Mapping[str, float]]]) -> None:
+        super().__init__(prefix)
+        self._count = count
+        self._counting: asyncio.Task[None] | None = None
 
     async def _run(self) -> None:
         await self.done.write(0)
@@ -64,23 +65,19 @@ class Element(PVGroup):
 class Shutter(PVGroup):
     """Serve a shutter: putting 1 to `open` or `close` moves it, `status` is 1 while it is open."""
 
-    opening = pvproperty(value=0, name="open", dtype=int)
-    closing = pvproperty(value=0, name="close", dtype=int)
-    status = pvproperty(value=1, name="status", dtype=int, read_only=True)
-
-    @opening.putter
-    async def opening(self, instance: Any, value: int) -> int:  # noqa: ARG002
-        """Open when told so."""
+    async def _opened(self, instance: Any, value: int) -> int:  # noqa: ARG002
         if value:
             await self.status.write(1)
         return 0
 
-    @closing.putter
-    async def closing(self, instance: Any, value: int) -> int:  # noqa: ARG002
-        """Close when told so."""
+    async def _closed(self, instance: Any, value: int) -> int:  # noqa: ARG002
         if value:
             await self.status.write(0)
         return 0
+
+    opening = pvproperty(value=0, name="open", dtype=int, put=_opened)
+    closing = pvproperty(value=0, name="close", dtype=int, put=_closed)
+    status = pvproperty(value=1, name="status", dtype=int, read_only=True)
 
 
 class Ring(PVGroup):

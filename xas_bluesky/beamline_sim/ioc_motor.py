@@ -4,10 +4,11 @@ import asyncio
 from typing import Any
 
 from caproto import SkipWrite
-from caproto.server import PVGroup, pvproperty
+from caproto.server import PVGroup
 from numpy.random import Generator
 
 from xas_bluesky.beamline_sim.devices import turned
+from xas_bluesky.beamline_sim.ioc_pv import pvproperty
 
 TICK = 0.1
 """Wall seconds between two readbacks of a motor on its way."""
@@ -37,7 +38,24 @@ class Motor(PVGroup):
     completes when the motor is there.
     """
 
-    val = pvproperty(value=0.0, name="", record="motor", dtype=float, precision=4)
+    async def _started(self, instance: Any, async_lib: Any) -> None:  # noqa: ARG002
+        """Write what the record begins with."""
+        unit = self._begin["EGU"]
+        await self._field("RBV").write_metadata(units=unit, precision=4)
+        await instance.write_metadata(units=unit)
+        for name, value in self._begin.items():
+            await self._field(name).write(value)
+        await instance.write(self._position, verify_value=False)
+
+    async def _sent(self, instance: Any, value: float) -> None:
+        """Go to `value`, from wherever the motor is."""
+        await self._give_up()
+        await instance.write(value, verify_value=False)  # published before the motor moves
+        self._move = asyncio.create_task(self._go(value))
+        await asyncio.wait([self._move])
+        raise SkipWrite
+
+    val = pvproperty(value=0.0, name="", record="motor", dtype=float, precision=4, startup=_started, put=_sent)
 
     def __init__(
         self,
@@ -63,25 +81,6 @@ class Motor(PVGroup):
 
     def _field(self, name: str) -> Any:
         return self.val.get_field(name)
-
-    @val.startup
-    async def val(self, instance: Any, async_lib: Any) -> None:  # noqa: ARG002
-        """Write what the record begins with."""
-        unit = self._begin["EGU"]
-        await self._field("RBV").write_metadata(units=unit, precision=4)
-        await instance.write_metadata(units=unit)
-        for name, value in self._begin.items():
-            await self._field(name).write(value)
-        await instance.write(self._position, verify_value=False)
-
-    @val.putter
-    async def val(self, instance: Any, value: float) -> None:
-        """Go to `value`, from wherever the motor is."""
-        await self._give_up()
-        await instance.write(value, verify_value=False)  # published before the motor moves
-        self._move = asyncio.create_task(self._go(value))
-        await asyncio.wait([self._move])
-        raise SkipWrite
 
     @val.fields.stop.putter
     async def _stopped(fields: Any, instance: Any, value: int) -> None:  # noqa: ARG002, N805  (caproto's: of the record)
