@@ -2,10 +2,12 @@
 
 import math
 import time
+from contextlib import suppress
 from typing import Any
 
 from ophyd import Device, EpicsMotor, Kind
 from ophyd.status import Status
+from ophyd.utils import DisconnectedError
 
 from xas_bluesky.device_settings import EnergyMotor, StageMotor
 from xas_bluesky.devices.telling import Order, answering
@@ -47,7 +49,8 @@ class MotorAxis(EpicsMotor):
     def stop(self, *, success: bool = False) -> None:
         """Stop where it is; that is no failure of the move when whoever stops it says so."""
         self._stopped = success
-        super().stop(success=success)
+        with suppress(DisconnectedError):  # out of reach: what it was told has failed by that
+            super().stop(success=success)
 
     def read(self) -> Any:
         """Read it; raises DeviceError when it does not answer: what a monitor said last may be old then."""

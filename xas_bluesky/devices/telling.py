@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from ophyd import Component, EpicsSignal, EpicsSignalRO, Kind
+from ophyd.signal import EpicsSignalBase
 from ophyd.status import Status
 from ophyd.utils import DisconnectedError
 from ophyd.utils.errors import InvalidState
@@ -22,35 +23,35 @@ def answering(pv: str, setting: str) -> Generator[None]:
         raise DeviceError(f"{pv} ({setting}) does not answer: {error}; see that its IOC runs") from error
 
 
-class ReadPV(EpicsSignalRO):
-    """Read a PV that `setting` names, afresh each time unless it is monitored, waiting at most `answer` seconds."""
+class _NamedPV(EpicsSignalBase):
+    """Be a PV that `setting` names, waiting at most `answer` seconds for it to connect or to be read."""
 
     def __init__(self, pv: str, *, setting: str, answer: float, **kwargs: Any) -> None:
         self.setting = setting
         super().__init__(pv, timeout=answer, connection_timeout=answer, **kwargs)
 
     def get(self, **kwargs: Any) -> Any:
-        """Return the value; raises DeviceError where there is no answer."""
+        """Return the value, read afresh unless it is monitored; raises DeviceError where there is no answer."""
         with answering(self.pvname, self.setting):
             return super().get(**kwargs)
 
-
-class WritePV(EpicsSignal):
-    """Write a PV that `setting` names, and read it afresh, waiting at most `answer` seconds for it to connect or be read."""
-
-    def __init__(self, pv: str, *, setting: str, answer: float, **kwargs: Any) -> None:
-        self.setting = setting
-        super().__init__(pv, timeout=answer, connection_timeout=answer, **kwargs)
-
-    def get(self, **kwargs: Any) -> Any:
-        """Return the value; raises DeviceError where there is no answer."""
+    def read(self) -> Any:
+        """Read it; raises DeviceError where there is no answer."""
         with answering(self.pvname, self.setting):
-            return super().get(**kwargs)
+            return super().read()
 
-    def put(self, value: Any, *args: Any, **kwargs: Any) -> None:
+    def put(self, *args: Any, **kwargs: Any) -> Any:
         """Put a value; raises DeviceError where the PV is not connected."""
         with answering(self.pvname, self.setting):
-            super().put(value, *args, **kwargs)
+            super().put(*args, **kwargs)
+
+
+class ReadPV(_NamedPV, EpicsSignalRO):
+    """Read a PV."""
+
+
+class WritePV(_NamedPV, EpicsSignal):
+    """Write a PV, and read it."""
 
 
 def part_of(
