@@ -19,7 +19,7 @@ class Table(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
+            first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")  # a misspelt name is missed, too
             place = ".".join(str(part) for part in first["loc"])
             names = cls._names(first["loc"][:-1]) if first["type"] == "extra_forbidden" else []
             known = f"; the settings here are {', '.join(names)}" if names else ""

@@ -170,7 +170,7 @@ def test_a_counter_can_say_nan(pv):
         ({"--interface": "203.0.113.1"}, "cannot serve on 203.0.113.1"),
     ],
 )
-def test_what_cannot_be_served_is_said(ioc, tmp_path, change, message):
+def test_what_cannot_be_served_is_said(ioc, change, message):
     options = {"--edge": "S K"} | change
     given = [part.format(port=ioc.port) for option in options.items() for part in option]
     spectrum = files("xas_bluesky") / "data" / "measured" / "cysteine.csv"

@@ -1,15 +1,19 @@
 """The devices that beamline.toml names, driven by a RunEngine, against a served beamline that is disturbed."""
 
+import re
 import threading
 import time
+import tomllib
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import bluesky.plan_stubs as bps
 import numpy as np
 import pytest
 from bluesky import RunEngine
-from bluesky.utils import FailedStatus
+from bluesky.utils import FailedStatus, RunEngineInterrupted
 
+from xas_bluesky.config import Settings
 from xas_bluesky.decision import Budget
 from xas_bluesky.decision.scan_request import ScanRequest, regions
 from xas_bluesky.devices import connect_devices
@@ -230,6 +234,48 @@ def test_a_server_that_dies_fails_the_plan_and_is_found_again(engine, devices, i
         device.wait_for_connection(timeout=60)
     devices.ring_current.wait_for_connection(timeout=60)
     assert scan(engine, devices, SHORT)[1]["exit_status"] == "success"
+
+
+def test_a_detector_without_a_pv_for_done_has_counted_when_the_put_completes(engine, ioc, switch):
+    settings = ioc.settings()
+    table = settings.devices.counters["scaler"].model_copy(update={"done": None})
+    without = settings.model_copy(update={"devices": settings.devices.model_copy(update={"counters": {"scaler": table}})})
+    devices = connect_devices(without)
+    switch("scaler:dwell", 2.0)
+    engine(bps.trigger(devices.detectors[0], wait=True))
+    long = devices.detectors[0].read()["i0"]["value"]
+    switch("scaler:dwell", 1.0)
+    engine(bps.trigger(devices.detectors[0], wait=True))
+    assert long == pytest.approx(2 * devices.detectors[0].read()["i0"]["value"], rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_pause_stops_the_mono_and_the_scan_goes_on(engine, devices, switch):
+    switch("mono.VELO", 0.02)
+
+    def pause():
+        threading.Timer(0.5, engine.request_pause).start()
+
+    with pytest.raises(RunEngineInterrupted):
+        scan(engine, devices, ScanRequest(E0 + 30 * np.arange(3.0), np.ones(3)), (1, pause))
+    assert engine.state == "paused"
+    at = devices.energy.user_readback.get(use_monitor=False)
+    assert E0 < at < E0 + 30
+    time.sleep(0.3)
+    assert devices.energy.user_readback.get(use_monitor=False) == at
+    switch("mono.VELO", 10.0)
+    assert engine.resume().exit_status == "success"
+    assert devices.energy.position == pytest.approx(E0 + 60, abs=0.2)
+
+
+def test_the_example_of_the_documentation_is_one(ioc):
+    page = (Path(__file__).parents[2] / "docs" / "beamline.md").read_text()
+    example = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    settings = Settings.read(tomllib.loads(example[1]), "docs/beamline.md")
+    assert settings.channels.fluorescence == ("S1", "S2")
+    here = {"addresses": ioc.settings().devices.addresses, "connect": 0.2}
+    with pytest.raises(DeviceError, match=r"BL7:mono:Energy.RBV .* and 16 more"):
+        connect_devices(settings.overridden({"devices": here}, "test"))
 
 
 def test_pvs_that_are_not_there_are_named_with_their_setting(ioc):
