@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from bluesky.protocols import Readable
+from bluesky.protocols import Movable, Readable
+from ophyd import Signal
 
 from xas_bluesky.config import Settings
 from xas_bluesky.decision import ScanRequest, regions
@@ -20,6 +21,10 @@ OVERHEAD = 0.5
 """Seconds of motion and settling that a point is taken to cost."""
 
 
+class Shutter(Movable[str], Readable[Any], Protocol):
+    """Be opened and closed by a plan, and read."""
+
+
 def wall_clock() -> tuple[float, float]:
     """Say the seconds passed, and that photons are not counted: what real devices `used`."""
     return time.monotonic(), float("nan")
@@ -27,13 +32,20 @@ def wall_clock() -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """Name what a plan moves and reads; `used` says the seconds and photons used since the devices were made."""
+    """Name what a plan moves and reads; `used` says the seconds and photons used since the devices were made.
+
+    Where the beamline has them: `shutter` is set to "Open" or "Close" and reads which it is, `ring_current` is an ophyd
+    signal (mA) that a suspender can watch, `stage` is set to the number of a sample's slot.
+    """
 
     energy: Axis
     dwell: Axis
     detectors: Sequence[Readable[Any]]
     used: Callable[[], tuple[float, float]] = wall_clock
     settings: Settings = Settings()  # noqa: RUF009  (frozen)
+    shutter: Shutter | None = None
+    ring_current: Signal | None = None
+    stage: Axis | None = None
 
 
 def conventional_scan(edge: str) -> ScanRequest:

@@ -47,7 +47,7 @@ def xas_metadata(
     """Return the start document's metadata of an absorption scan; raises EdgeError for an unknown edge."""
     return {
         "sample_name": sample,
-        "xas": {"edge": str(find_edge(edge)), **settings.model_dump(mode="json", exclude_unset=True)},
+        "xas": {"edge": str(find_edge(edge)), **settings.model_dump(mode="json", exclude_unset=True, exclude={"devices"})},
         "motors": [energy.name],
         "detectors": [detector.name for detector in detectors],
         "hints": {"dimensions": [([settings.channels.energy], "primary")]},
