@@ -119,6 +119,23 @@ def test_an_adaptive_scan_runs_over_channel_access(engine, devices, laboratory, 
     assert outcome.answer is not None
 
 
+def test_an_adaptive_scan_outlives_a_detector_that_says_nan(engine, devices, switch, laboratory, kept):
+    points = []
+
+    def go_wrong(name, document):
+        if name == "event":
+            points.append(document["data"]["itrans"])
+            if len(points) in (4, 8):
+                switch("sim:nan", {4: "itrans", 8: "none"}[len(points)])
+
+    engine.subscribe(go_wrong)
+    session = Session(devices, laboratory, kept)
+    outcome = engine(session.agent_xas(laboratory.candidates, "S K", "known", budget=Budget(points=40))).plan_result
+    assert 4 <= np.isnan(points).sum() < outcome.spent.points / 2
+    assert outcome.answer is not None
+    assert np.isfinite(outcome.steps[-1].absorption.mu[outcome.steps[-1].absorption.usable]).all()
+
+
 def test_the_limits_of_the_record_reach_the_plans(devices, switch):
     assert limits_of(devices.energy, devices.settings.mono) == (E0 - 1000, E0 + 1000)
     with pytest.raises(SettingsError, match=r"energy: 4000 lies outside the limits of TEST:mono, 1472 to 3472"):
