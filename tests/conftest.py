@@ -101,6 +101,10 @@ class Kept:
     """A catalog that keeps its records at hand, for tests of what is in them."""
 
     records: list[AnalysisRecord] = field(default_factory=list)
+    drafts: list[AnalysisRecord] = field(default_factory=list)
+
+    def draft(self, record: AnalysisRecord) -> None:
+        self.drafts.append(record)
 
     def save(self, record: AnalysisRecord) -> str:
         self.records.append(record)

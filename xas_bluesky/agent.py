@@ -89,7 +89,8 @@ class Refiner(Protocol):
 class Agent:
     """Join what is measured and a recommender; use it in a `with`, or close it, so that its thread ends.
 
-    `steps`: its decisions; `history`: these, and the first requests and decisions that failed, in the order of time.
+    `steps`: its decisions; `history`: these, and the first requests and decisions that failed, in the order of time;
+    `watches`: called with each decision.
 
     `prediction`: the predicted spectra, taken in when they are there; `spent`: says what so many points have used;
     `anchor`: energies measured again every now and then, which say how the sweeps drift and whether the sample changes;
@@ -114,7 +115,7 @@ class Agent:
         self._measured = measured
         self._recommender = recommender
         self._spent = spent
-        self._watch = watch
+        self.watches: list[Watch] = [watch] if watch else []
         self._anchor = anchor
         self._refiner = refiner
         self._thread = ThreadPoolExecutor(1, "xas-agent")
@@ -236,11 +237,11 @@ class Agent:
         return added if len(added) <= most else request
 
     def _show(self, step: Step) -> None:
-        try:
-            if self._watch is not None:
-                self._watch(step)
-        except Exception:
-            logger.exception("a decision could not be shown")
+        for watch in self.watches:
+            try:
+                watch(step)
+            except Exception:
+                logger.exception("a decision could not be shown")
 
 
 def _from_theory(known: Prediction | None) -> tuple[str, ...]:

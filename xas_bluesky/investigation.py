@@ -14,7 +14,7 @@ import bluesky.preprocessors as bpp
 import numpy as np
 from bluesky.utils import Msg, MsgGenerator
 
-from xas_bluesky.agent import Agent
+from xas_bluesky.agent import Agent, Step
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.config import Settings
 from xas_bluesky.decision import Budget, ScanRequest, Spent
@@ -22,12 +22,14 @@ from xas_bluesky.documents import Collector
 from xas_bluesky.errors import CatalogError, InputError, PredictionError, SettingsError, SpectrumError
 from xas_bluesky.outcome import Ending, Outcome
 from xas_bluesky.plans import wait_at_most
-from xas_bluesky.results import Catalog
+from xas_bluesky.results import AnalysisRecord, Catalog
 from xas_bluesky.spectra import Prediction, Spectrum
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+KILLED = Ending("abort", "interrupted: the session was killed")
+"""How a run ended that nobody ended."""
 Used = Callable[[], tuple[float, float]]
 """Says the seconds and photons used since the devices were made."""
 
@@ -163,6 +165,9 @@ class Investigation:
     seen: float = 0.0
     failure: Exception | None = None
 
+    def __post_init__(self) -> None:
+        self.agent.watches.append(self._draft)
+
     def predicted(self, patience: float) -> MsgGenerator[None]:
         """Wait for the predictions, and have the agent take them in; each takes at most `patience` seconds.
 
@@ -198,7 +203,24 @@ class Investigation:
         finally:
             self.agent.close()
 
+    def _draft(self, step: Step) -> None:
+        """Have the catalog know what is answered so far, for the case that this process is killed."""
+        if step.decision.answer is not None:
+            self.catalog.draft(self._record(self._so_far(KILLED)))
+
+    def _record(self, outcome: Outcome) -> AnalysisRecord:
+        return outcome.to_record(self.sample.name, self.seed, self.agent.inputs(outcome.prediction))
+
     def _outcome(self, ending: Ending) -> Outcome:
+        outcome = self._so_far(ending)
+        try:
+            return outcome.kept_as(self.catalog.save(self._record(outcome)))
+        except CatalogError:
+            logger.exception("run %s: the answer could not be kept in Tiled", outcome.raw_uid)
+            return outcome
+
+    def _so_far(self, ending: Ending) -> Outcome:
+        """Return what is answered by now, for a run that ended so; raises PredictionError where nothing is."""
         answered = tuple(step for step in self.agent.steps if step.decision.answer is not None)
         if not answered or self.agent.known is None:
             why = "; ".join(dict.fromkeys(self.agent.errors)) or "the predictor did not answer in time"
@@ -207,7 +229,7 @@ class Investigation:
         answer = last.decision.answer
         assert answer is not None  # noqa: S101
         decided = last.decision.reason if last.final else "the conventional scan is complete"
-        outcome = Outcome(
+        return Outcome(
             answer=answer,
             spent=last.spent,
             conventional=self.usual,
@@ -221,12 +243,6 @@ class Investigation:
             pauses=tuple(self.visits.pauses),
             errors=self.agent.problems,
         )
-        try:
-            record = outcome.to_record(self.sample.name, self.seed, self.agent.inputs(outcome.prediction))
-            return outcome.kept_as(self.catalog.save(record))
-        except CatalogError:
-            logger.exception("run %s: the answer could not be kept", first_uid)
-            return outcome
 
 
 def conclude_all(works: Sequence[Investigation], ending: Ending, patience: float) -> "Future[tuple[Outcome | Exception, ...]]":

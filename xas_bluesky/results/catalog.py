@@ -1,5 +1,6 @@
 """The catalog: raw runs, reduced scans and analysis records, side by side on one Tiled server."""
 
+import logging
 import shlex
 import tempfile
 import threading
@@ -13,6 +14,7 @@ import httpx
 from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import CatalogError, SettingsError
 from xas_bluesky.results.connection import ANALYSES, REDUCED, RUNS, connect, make_containers
+from xas_bluesky.results.drafts import DRAFTS, Drafts, state_of
 from xas_bluesky.results.records import AnalysisRecord, escape, read_record, summarize, write_record
 from xas_bluesky.results.reduced import newest_of, read_reduced, write_reduced
 from xas_bluesky.results.replay import Documents, backup_name, read_backup, read_run
@@ -22,6 +24,9 @@ from xas_bluesky.spectra import ReducedScan
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
+
+
+logger = logging.getLogger(__name__)
 
 
 class Catalog:
@@ -38,6 +43,9 @@ class Catalog:
         self._backup = backup
         self._own_server = own_server
         self._writers: list[RunWriter] = []
+        self._drafts = Drafts((backup.parent if backup else state_of(where)) / DRAFTS)
+        self._unsaved: set[str] = set()
+        """runs whose records the server did not take"""
         self._closing = threading.Lock()
         self._closed = False
         threading.Thread(target=_close_after_main, args=(self,), daemon=True).start()
@@ -74,10 +82,53 @@ class Catalog:
         self._writers.append(writer)
         return writer
 
+    def draft(self, record: AnalysisRecord) -> None:
+        """Keep a record in a file until one of the same run is saved; the next opening saves it if this process is killed."""
+        self._drafts.keep(record)
+
     def save(self, record: AnalysisRecord) -> str:
-        """Write an analysis record and return its key."""
-        with self._explained("the analysis record could not be written"):
-            return write_record(self.analyses, record)
+        """Write an analysis record and return its key; where that fails, a file keeps it until the server is back.
+
+        That is tried with the next record, at the end, and when the catalog is opened again.
+        """
+        self.draft(record)
+        self._unsaved.add(record.raw_uid)
+        with self._explained("the analysis record could not be written; it is kept until the server is back"):
+            key = write_record(self.analyses, record)
+        self._saved(record)
+        self._save_again()
+        return key
+
+    def save_left_over(self) -> None:
+        """Write the records of processes that were killed or found no server; what cannot be written waits on."""
+        for record in self._drafts.left_over():
+            key = self._rewritten(record)
+            if key is None:
+                return
+            logger.warning("run %s: its record was left over, and is %s now (%s)", record.raw_uid, key, record.stop_reason)
+
+    def _save_again(self) -> None:
+        for record in self._drafts.own() if self._unsaved else []:
+            if record.raw_uid in self._unsaved and self._rewritten(record):
+                self._saved(record)
+
+    def _rewritten(self, record: AnalysisRecord) -> str | None:
+        """Write a record in the place of what a server that went away took of it; None, and logged, if that fails."""
+        from tiled.queries import Key
+
+        try:
+            with self._explained("a record that was kept in a file could not be written"):
+                partly = self.analyses.search(Key("raw_uid") == record.raw_uid).search(Key("time") == record.time)
+                for key in list(partly):
+                    self.analyses.delete_contents(key, recursive=True)
+                return write_record(self.analyses, record)
+        except CatalogError:
+            logger.exception("run %s: its record waits in a file for the server", record.raw_uid)
+            return None
+
+    def _saved(self, record: AnalysisRecord) -> None:
+        self._unsaved.discard(record.raw_uid)
+        self._drafts.drop(record.raw_uid)
 
     def load(self, key: str) -> AnalysisRecord:
         """Read back the record called `key`."""
@@ -188,6 +239,8 @@ class Catalog:
             self._closed = True
             for writer in self._writers:
                 writer.close()
+            self._save_again()
+            self._drafts.close()
             for root in self._roots:
                 root.context.close()
             if self._own_server is not None:
@@ -223,7 +276,7 @@ def open_catalog(where: str | Path, *, create: bool = True) -> Catalog:
         address = Address.parse(text)
         root = connect(address, shown=address.url, trust_env=True)
         make_containers(root, shown=address.url)
-        return Catalog(address.url, root, backup=None, own_server=None)
+        return _made(address.url, root, None, None)
     if "://" in text:
         raise CatalogError(f"catalog {text}: expected a folder, or a URL that starts with http:// or https://")
     folder = Path(where)
@@ -231,7 +284,7 @@ def open_catalog(where: str | Path, *, create: bool = True) -> Catalog:
     entered = enter_folder(folder)
     if isinstance(entered, Address):
         root = connect(entered, shown=text, trust_env=False)
-        return Catalog(text, root, backup=folder / "backup", own_server=None)
+        return _made(text, root, folder / "backup", None)
     try:
         root = connect(entered.address, shown=text, trust_env=False)
         make_containers(root, shown=text)
@@ -239,7 +292,13 @@ def open_catalog(where: str | Path, *, create: bool = True) -> Catalog:
     except BaseException:
         entered.close()
         raise
-    return Catalog(text, root, backup=folder / "backup", own_server=entered)
+    return _made(text, root, folder / "backup", entered)
+
+
+def _made(where: str, root: "Container", backup: Path | None, own_server: EmbeddedServer | None) -> Catalog:
+    catalog = Catalog(where, root, backup, own_server)
+    catalog.save_left_over()
+    return catalog
 
 
 def _close_after_main(catalog: Catalog) -> None:
