@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bluesky.protocols import Readable
+from bluesky.protocols import Movable, Readable
 
 from xas_bluesky.config import Settings
 from xas_bluesky.decision import ScanRequest, regions
@@ -27,13 +27,20 @@ def wall_clock() -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """Name what a plan moves and reads; `used` says the seconds and photons used since the devices were made."""
+    """Name what a plan moves and reads; `used` says the seconds and photons used since the devices were made.
+
+    `shutter`: takes "Open" and "Close"; `ring_current`: an ophyd signal; `stage`: moved to the slots of samples. None where
+    there is none.
+    """
 
     energy: Axis
     dwell: Axis
     detectors: Sequence[Readable[Any]]
     used: Callable[[], tuple[float, float]] = wall_clock
     settings: Settings = Settings()  # noqa: RUF009  (frozen)
+    shutter: Movable[str] | None = None
+    ring_current: Any = None
+    stage: Movable[Any] | None = None
 
 
 def conventional_scan(edge: str) -> ScanRequest:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from ophyd import Signal
 
 from xas_bluesky.beamline_sim.devices import (
     Clock,
@@ -11,6 +12,7 @@ from xas_bluesky.beamline_sim.devices import (
     FluorescenceScaler,
     Monochromator,
     Scaler,
+    Shutter,
     Stage,
     TransmissionScaler,
 )
@@ -21,13 +23,18 @@ from xas_bluesky.errors import SettingsError
 from xas_bluesky.spectra import Array
 
 
+FULL_CURRENT = 400.0
+"""mA in the ring; with less there is as much less beam."""
+
+
 class SimulatedBeamline:
     """Replay known spectra behind ophyd devices.
 
     `sample`: a known spectrum, its normalized absorption as a function of the photon energy, or a sample that the beam
     damages; several of them are on the slots of `stage`, a spot each. `edge`: as in "S K".
     Devices: `energy` (data keys energy, the readback, and energy_setpoint), `dwell`, `stage`, and `scaler` with i0 and
-    fluorescence, or i0, itrans and irefer. The mono starts at the edge. The sample is exposed while the scaler counts,
+    fluorescence, or i0, itrans and irefer; `shutter`, open at first; `ring_current` (mA), set by whoever wants a dump (that
+    of the settings does not show in it). The mono starts at the edge. The sample is exposed while the scaler counts,
     not while the mono moves. Everything random repeats for a seed.
 
     Raises EdgeError for an unknown edge, SpectrumError for a known spectrum that does not hold it, SettingsError for no
@@ -43,8 +50,8 @@ class SimulatedBeamline:
         self._spots = [Spot(each, self.edge, settings.resolution) for each in samples]
         self._reference = broadened(plain_edge(self.edge), settings.resolution)
         self._clock = Clock(settings.time_scale)
-        # two streams, so that the counting noise does not depend on how often the mono moved
-        motion_noise, self._counting_noise = np.random.default_rng(settings.seed).spawn(2)
+        # three streams, so that the counting noise does not depend on how often the mono moved, nor on darks
+        motion_noise, self._counting_noise, self._dark_noise = np.random.default_rng(settings.seed).spawn(3)
         self.energy = Monochromator(
             "energy",
             clock=self._clock,
@@ -57,6 +64,8 @@ class SimulatedBeamline:
         )
         self.stage = Stage("stage", clock=self._clock, slots=len(samples), travel=settings.travel)
         self.dwell = DwellTime("dwell")
+        self.shutter = Shutter("shutter")
+        self.ring_current = Signal(name="ring_current", value=FULL_CURRENT)
         scaler_class = FluorescenceScaler if settings.mode == "fluorescence" else TransmissionScaler
         self.scaler: Scaler = scaler_class("scaler", clock=self._clock, dwell=self.dwell, expose=self._expose)
 
@@ -101,16 +110,21 @@ class SimulatedBeamline:
         return {"i0": i0, "itrans": itrans, "irefer": itrans * math.exp(-float(self._reference(at)[0]))}
 
     @property
+    def _lit_share(self) -> float:
+        return float(self.ring_current.get()) / FULL_CURRENT if self.shutter.is_open else 0.0  # pyright: ignore[reportArgumentType]
+
+    @property
     def _hours(self) -> float:
         return self._clock.elapsed / 3600
 
     def _expose(self, start: float, seconds: float) -> dict[str, int]:
         """Count for `seconds` from `start` (simulated clock), on the sample as it is half way."""
         settings, spot = self.settings, self._spot
-        lit = settings.beam_seconds(start, seconds)
+        lit = settings.beam_seconds(start, seconds) * self._lit_share
         before = spot.photons
         spot.photons = before + settings.flux * lit / 2
         rates = self.rates(self.energy.actual - settings.energy_offset - settings.energy_drift * self._hours)
         spot.photons = before + settings.flux * lit
         dark = settings.dark_rate * seconds
-        return {channel: int(self._counting_noise.poisson(rate * lit + dark)) for channel, rate in rates.items()}
+        noise = self._counting_noise if self.shutter.is_open else self._dark_noise
+        return {channel: int(noise.poisson(rate * lit + dark)) for channel, rate in rates.items()}
