@@ -3,14 +3,15 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bluesky.protocols import Movable, Readable
+from ophyd import Signal
 
 from xas_bluesky.config import Settings
 from xas_bluesky.decision import ScanRequest, regions
 from xas_bluesky.edges import find_edge
-from xas_bluesky.plans.xas_scan import Axis
+from xas_bluesky.plans.axis import Axis
 
 BOUNDS = (-30.0, -10.0, 30.0, 45.0)
 STEPS = (2.0, 0.2, 1.0)
@@ -18,6 +19,10 @@ DWELL = 1.0
 """The conventional scan: regions (eV from the edge), their steps (eV), and seconds a point."""
 OVERHEAD = 0.5
 """Seconds of motion and settling that a point is taken to cost."""
+
+
+class Shutter(Movable[str], Readable[Any], Protocol):
+    """Be opened and closed by a plan, and read."""
 
 
 def wall_clock() -> tuple[float, float]:
@@ -29,8 +34,8 @@ def wall_clock() -> tuple[float, float]:
 class Devices:
     """Name what a plan moves and reads; `used` says the seconds and photons used since the devices were made.
 
-    `shutter`: takes "Open" and "Close"; `ring_current`: an ophyd signal; `stage`: moved to the slots of samples. None where
-    there is none.
+    Where the beamline has them: `shutter` is set to "Open" or "Close" and reads which it is, `ring_current` is an ophyd
+    signal (mA) that a suspender can watch, `stage` is set to the number of a sample's slot.
     """
 
     energy: Axis
@@ -38,9 +43,9 @@ class Devices:
     detectors: Sequence[Readable[Any]]
     used: Callable[[], tuple[float, float]] = wall_clock
     settings: Settings = Settings()  # noqa: RUF009  (frozen)
-    shutter: Movable[str] | None = None
-    ring_current: Any = None
-    stage: Movable[Any] | None = None
+    shutter: Shutter | None = None
+    ring_current: Signal | None = None
+    stage: Axis | None = None
 
 
 def conventional_scan(edge: str) -> ScanRequest:

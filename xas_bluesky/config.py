@@ -47,7 +47,8 @@ class Channels(_Settings):
     """Name the data key of each channel of a scan.
 
     `energy`: the readback; `i0`, `itrans`, `irefer`, `fluorescence`, `electron_yield`: counts over the dwell; `dwell`
-    (s); `ring_current`, and its lowest value since the point before. A detector of several elements has a data key each in `fluorescence`, or one whose values are arrays. `icr`,
+    (s); `ring_current`, and its lowest value since the point before. A detector of several elements has a data key each
+    in `fluorescence`, or one whose values are arrays. `icr`,
     `ocr`: the elements' input and output count rates, for their dead time. Channels that a run does not record are
     ignored as long as one absorption signal is left. "{element}" in a data key stands for the symbol of the edge's element.
     """

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
 from xas_bluesky.agent import Agent, Watch
@@ -13,7 +14,7 @@ from xas_bluesky.beamline import OVERHEAD, Devices, conventional_scan
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.comparison import Gap
 from xas_bluesky.decision import Budget, Recommender, ScanRequest, Spent, anchors_for
-from xas_bluesky.edges import find_edge
+from xas_bluesky.edges import Edge, find_edge
 from xas_bluesky.escalation import Escalation
 from xas_bluesky.files import read_candidates
 from xas_bluesky.investigation import Exposure, Investigation, Sample, Visits, conclude_all, in_background
@@ -38,7 +39,9 @@ class Session:
     """Run adaptive scans on one beamline, and leave their answers in a catalog.
 
     `watch` is called with each step of a run, on the agent's thread; `escalation` computes leading candidates from first
-    principles meanwhile. `before_sample`: plans, run with each sample when it comes into the beam, as for gains and alignment.
+    principles meanwhile. `before_sample`: plans, run with each sample when it comes into the beam, as for gains and alignment;
+    `after_change_edge`: run with each new edge, as for harmonics and pitch; `go_to`: plans that bring a sample into the beam,
+    by name, of which "stage" moves the stage to its slot.
     """
 
     def __init__(
@@ -57,6 +60,8 @@ class Session:
         self.dose: dict[tuple[str, str], float] = {}
         self.care = BeamCare.of(devices.shutter, devices.ring_current, devices.settings.beam)
         self.before_sample: list[Prepare] = []
+        self.after_change_edge: list[Callable[[Edge], MsgGenerator[Any]]] = []
+        self.go_to: dict[str, GoTo] = {} if devices.stage is None else {"stage": self._to_slot}
 
     def agent_xas(
         self,
@@ -74,11 +79,11 @@ class Session:
         """Measure where the candidates differ until one group of them, or none, is sure; return the outcome.
 
         `candidates`: a list, or the path of a file of them; `spot`: where on the sample, its dose adds up over the session's
-        runs; `md`: further metadata; `conventional_spent`: what the conventional scan would use, estimated if not given; `seed` is written down with
-        the answer; `patience`: seconds to wait for a decision before the conventional scan goes on. However the plan ends,
-        its run is closed, and a record says what was answered until then. Raises InputError before anything is measured
-        when the candidates, the edge, the limits or the budget cannot be used, and PredictionError after the run when no
-        prediction came: the measured spectrum is in the catalog all the same.
+        runs; `md`: further metadata; `conventional_spent`: what the conventional scan would use, estimated if not given;
+        `seed` is written down with the answer; `patience`: seconds to wait for a decision before the conventional scan goes
+        on. However the plan ends, its run is closed, and a record says what was answered until then. Raises InputError
+        before anything is measured when the candidates, the edge, the limits or the budget cannot be used, and
+        PredictionError after the run when no prediction came: the measured spectrum is in the catalog all the same.
         """
         scan = self._conventional(edge)
         known = Sample(sample, candidates, spot, budget=budget)
@@ -146,6 +151,10 @@ class Session:
         """Run the user's plans for a sample that has come into the beam."""
         for prepare in self.before_sample:
             yield from prepare(sample)
+
+    def _to_slot(self, sample: Sample) -> MsgGenerator[None]:
+        assert self.devices.stage is not None  # noqa: S101
+        yield from bps.mv(self.devices.stage, sample.slot)
 
     def _conventional(self, edge: str) -> ScanRequest:
         return reachable(conventional_scan(edge), limits_of(self.devices.energy, self.devices.settings.mono))

@@ -37,7 +37,9 @@ def test_words_and_steps_in_k():
     assert request.dwell[:17].tolist() == [0.5] * 17
     listed = regions(8979.0, [-200, -30, -10, 25, "12k"], [10, 2, 0.3, "0.05k"], [0.5, 0.5, 1, "0.25k"])
     assert np.array_equal(listed.energy, request.energy)
-    assert np.array_equal(regions(8979.0, "-10, 2k", ["1"], "0.5").energy, regions(8979.0, [-10, 4 / 0.2624683], 1, 0.5).energy)
+    assert np.array_equal(
+        regions(8979.0, "-10, 2k", ["1"], "0.5").energy, regions(8979.0, [-10, 4 / 0.2624683], 1, 0.5).energy
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SettingsError
 from xas_bluesky.spectra import Array
 
-
 FULL_CURRENT = 400.0
 """mA in the ring; with less there is as much less beam."""
 

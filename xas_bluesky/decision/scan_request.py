@@ -60,7 +60,9 @@ def regions(e0: float, bounds: Words, steps: Words, times: Words) -> ScanRequest
             "for r regions give r + 1 bounds, r steps, and r times or a single one"
         )
     if np.any(np.diff(limits) <= 0):
-        raise SettingsError(f"scan regions: bounds {bounds!r} are {np.round(limits, 3).tolist()} eV from the edge and must increase")
+        raise SettingsError(
+            f"scan regions: bounds {bounds!r} are {np.round(limits, 3).tolist()} eV from the edge and must increase"
+        )
     for name, words in (("steps", step), ("times", time)):
         values = [word.value for word in words]
         if min(values) <= 0:
@@ -76,20 +78,25 @@ def regions(e0: float, bounds: Words, steps: Words, times: Words) -> ScanRequest
 
 def _offset(bound: Word) -> float:
     if bound.is_k and bound.value < 0:
-        raise SettingsError(f"scan regions: bounds: {bound.value:g}k is below the edge, where there is no k; {expected('bounds')}")
+        raise SettingsError(
+            f"scan regions: bounds: {bound.value:g}k is below the edge, where there is no k; {expected('bounds')}"
+        )
     return energy_of(bound.value) if bound.is_k else bound.value
 
 
 def _points(low: float, high: float, step: Word) -> Array:
     """Return the points of a region (eV from the edge), without its upper bound."""
     if not step.is_k:
-        return low + step.value * np.arange(_count(high - low, step.value))
+        points: Array = low + step.value * np.arange(_count(high - low, step.value), dtype=np.float64)
+        return points
     if low < 0:
         raise SettingsError(
-            f"scan regions: steps: {step.value:g}k begins {low:g} eV from the edge, and below it there is no k; {expected('steps')}"
+            f"scan regions: steps: {step.value:g}k begins {low:g} eV from the edge, without a k below it; {expected('steps')}"
         )
     first = k_of(low)
-    return (first + step.value * np.arange(_count(k_of(high) - first, step.value))) ** 2 / K2_PER_EV
+    k: Array = first + step.value * np.arange(_count(k_of(high) - first, step.value), dtype=np.float64)
+    offsets: Array = k * k / K2_PER_EV
+    return offsets
 
 
 def _count(width: float, step: float) -> int:
@@ -102,8 +109,8 @@ def _dwells(offsets: Array, seconds: Word) -> Array:
         return np.full(len(offsets), seconds.value)
     if offsets[0] <= 0:
         raise SettingsError(
-            f"scan regions: times: {seconds.value:g}k is no time at {offsets[0]:g} eV from the edge; give a region that begins "
-            f"there seconds without k; {expected('times')}"
+            f"scan regions: times: {seconds.value:g}k is no time at {offsets[0]:g} eV from the edge; give a region that "
+            f"begins there seconds without k; {expected('times')}"
         )
     return seconds.value * np.sqrt(K2_PER_EV * offsets)
 

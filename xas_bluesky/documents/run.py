@@ -181,7 +181,8 @@ class Run:
             columns[channel] = rows[:, at : at + width]
             at += width
         dwell = columns.pop("dwell", np.ones((len(rows), 1)))
-        rates = {channel: float(found.sum() / dwell.sum()) for channel, found in named(columns).items() if channel.startswith(COUNTED)}
+        counted = {channel: found for channel, found in named(columns).items() if channel.startswith(COUNTED)}
+        rates = {channel: float(found.sum() / dwell.sum()) for channel, found in counted.items()}
         return {channel: rate for channel, rate in rates.items() if np.isfinite(rate) and rate >= 0}
 
     def _say_what_is_missing(self) -> None:

@@ -13,9 +13,10 @@ from bluesky.utils import MsgGenerator
 
 from xas_bluesky.config import Settings
 from xas_bluesky.decision import Decision, ScanRequest, widest_gaps
+from xas_bluesky.plans.axis import Axis
 from xas_bluesky.plans.care import BeamCare
 from xas_bluesky.plans.limits import Limits, limits_of, reachable, within
-from xas_bluesky.plans.xas_scan import Axis, measure, xas_metadata
+from xas_bluesky.plans.xas_scan import measure, xas_metadata
 
 PATIENCE = 10.0
 """Seconds that a scan waits for a decision before it goes on with the conventional scan."""

@@ -10,6 +10,7 @@ from bluesky.protocols import Movable, Readable
 from bluesky.utils import MsgGenerator
 
 from xas_bluesky.config import Beam
+from xas_bluesky.plans.axis import Axis
 from xas_bluesky.plans.ring import RingCurrent
 from xas_bluesky.plans.shutter import CLOSE, OPEN, BeamShutter
 
@@ -51,9 +52,7 @@ class BeamCare:
         if self.shutter is not None and self.beam.close_between_sweeps:
             yield from bps.mv(self.shutter, CLOSE)
 
-    def kept(
-        self, dwell: Movable[float], detectors: Sequence[Readable[Any]], plan: MsgGenerator[Result]
-    ) -> MsgGenerator[Result]:
+    def kept(self, dwell: Axis, detectors: Sequence[Readable[Any]], plan: MsgGenerator[Result]) -> MsgGenerator[Result]:
         """Take darks, run the rest of a run's plan, and close the shutter however it ends."""
         shutter = self.shutter
         if shutter is None:

@@ -2,23 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
-from bluesky.protocols import Movable, Readable
+from bluesky.protocols import Readable
 from bluesky.utils import MsgGenerator
 
 from xas_bluesky.config import Mono, Settings
 from xas_bluesky.decision import ScanRequest
 from xas_bluesky.edges import Edge, find_edge
 from xas_bluesky.plans.approach import Approach
+from xas_bluesky.plans.axis import Axis
 from xas_bluesky.plans.care import BeamCare
 from xas_bluesky.plans.limits import limits_of, reachable
-
-
-class Axis(Movable[float], Readable[Any], Protocol):
-    """Be moved by a plan, and read at each point."""
 
 
 def measure(
@@ -99,8 +96,8 @@ def xas_scan(
     """Measure an absorption spectrum in one run, and return its uid.
 
     `edge` as in "S K"; `sample`: its name; `settings`: the beamline's, written into the start document; `md`: further
-    metadata; `care`: for the beam, none by default. Points outside the limits of the energy are left out. Raises EdgeError for an unknown edge, SettingsError
-    when no point is left.
+    metadata; `care`: for the beam, none by default. Points outside the limits of the energy are left out. Raises EdgeError
+    for an unknown edge, SettingsError when no point is left.
     """
     settings = settings or Settings()
     request = reachable(request, limits_of(energy, settings.mono))

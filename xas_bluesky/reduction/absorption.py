@@ -53,8 +53,8 @@ def absorption(spectrum: Spectrum, signal: Signal = "auto", settings: Settings |
     both counters; else it is estimated from repeated points or from scatter. A point that cannot be used keeps its place
     with infinite variance, so that it weighs nothing, and a flag that says why: a reading that is no number or not
     positive (fluorescence and yield may be 0), a saturated counter, lost beam (i0 per dwell below 1 % of what is usual, so
-    that dark counts are not taken for absorption), a mono that does not move, a glitch window of the settings, a ring current below theirs, and the recovery after it. Raises
-    SpectrumError when the channels for `signal` are missing.
+    that dark counts are not taken for absorption), a mono that does not move, a glitch window of the settings, a ring
+    current below theirs, and the recovery after it. Raises SpectrumError when the channels for `signal` are missing.
     """
     settings = settings or Settings()
     chosen = choose_signal(spectrum, signal, settings.mode)
