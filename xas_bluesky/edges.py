@@ -38,14 +38,14 @@ class Edge:
 
 @functools.cache
 def find_edge(name: str) -> Edge:
-    """Find the edge called `name`, an element and a level as in "S K" ("S_K" and "S-K" too).
+    """Find the edge called `name`, an element and a level as in "S K" ("S_K", "S-K", "sulfur K" too).
 
     Raises EdgeError when xraydb knows no such edge, or no cross-sections there.
     """
     parts = name.replace("_", " ").replace("-", " ").split()
     if len(parts) != 2:
         raise EdgeError(f"edge {name!r}: expected an element and a level, as in 'S K'")
-    absorber, level = parts[0].capitalize(), parts[1].capitalize()
+    absorber, level = _elements().get(parts[0].lower(), parts[0]), parts[1].capitalize()
     try:
         found = xraydb.xray_edge(absorber, level)
     except ValueError:

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any
 
 from bluesky.suspenders import SuspendFloor
@@ -26,6 +27,8 @@ class RingCurrent:
         self._lock = threading.Lock()
         self._now = self._lowest = math.nan
         self._when = time.time()
+        with suppress(Exception):  # of whatever kind a signal says it has no value with
+            self._changed(signal.get())
         signal.subscribe(self._changed)
 
     def _changed(self, value: Any = None, **_: Any) -> None:

@@ -1,7 +1,6 @@
 """The shutter of one beamline: open while points are measured, closed in pauses and at every end."""
 
 import logging
-from contextlib import suppress
 from typing import Any
 
 from bluesky.protocols import Movable, Status
@@ -13,10 +12,11 @@ logger = logging.getLogger(__name__)
 
 
 class BeamShutter:
-    """Stand for a shutter in a plan: moved only where it has to, and closed when the RunEngine pauses, suspends or ends.
+    """Stand for a shutter in a plan: opened only where it is not open, and closed when the RunEngine pauses, suspends or ends.
 
     Set it to OPEN before each point: after a pause the RunEngine repeats that, so that it opens again. The RunEngine stops
-    what a plan has set however that ends, halted too; here this closes.
+    what a plan has set however that ends, halted too; here this closes. It is told to close even where it was closed last:
+    somebody may have opened it.
     """
 
     name = "beam_shutter"
@@ -24,22 +24,22 @@ class BeamShutter:
 
     def __init__(self, shutter: Movable[str]) -> None:
         self._shutter = shutter
-        self._state: str | None = None
+        self._is_open = False
 
     def set(self, value: str) -> Status:
         """Start to bring the shutter to OPEN or CLOSE."""
-        if value == self._state:
+        if value == OPEN and self._is_open:
             there: Any = OphydStatus(self)  # its annotations are older than bluesky's protocols
             there.set_finished()
             return there
-        self._state = None
+        self._is_open = False
         moved = self._shutter.set(value)
-        moved.add_callback(lambda status: self._arrived(value, status))
+        if value == OPEN:
+            moved.add_callback(self._opened)
         return moved
 
-    def _arrived(self, value: str, status: Status) -> None:
-        if status.success:
-            self._state = value
+    def _opened(self, status: Status) -> None:
+        self._is_open = status.success
 
     def stop(self, success: bool = True) -> None:  # noqa: ARG002  (the RunEngine says it)
         """Close it, without waiting."""
@@ -53,13 +53,8 @@ class BeamShutter:
         """Do nothing: it opens with the next point."""
 
     def _close(self) -> None:
-        if self._state == CLOSE:
-            return
-        self._state = None
+        self._is_open = False
         try:
-            moved = self._shutter.set(CLOSE)
-            moved.add_callback(lambda status: self._arrived(CLOSE, status))
+            self._shutter.set(CLOSE)
         except Exception:
             logger.exception("the shutter could not be told to close")
-            with suppress(AttributeError):
-                self._shutter.stop()  # pyright: ignore[reportAttributeAccessIssue]
