@@ -1,4 +1,4 @@
-"""A real RE Manager with a real Redis lists our plans, runs, pauses, resumes and aborts them; runs are closed, records kept."""
+"""A real RE Manager and Redis list our plans, run, pause, resume and abort them; runs are closed, records kept."""
 
 import os
 import shutil

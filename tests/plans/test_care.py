@@ -180,6 +180,10 @@ def test_a_suspender_waits_for_the_ring_and_points_across_the_dump_are_left_out(
     scan.engine.install_suspender(ring_suspender(scan.devices.ring_current, scan.settings.beam))
     seen = []
 
+    def come_back():
+        seen.append(scan.beamline.shutter.is_open)
+        scan.devices.ring_current.put(400.0)
+
     def dump(at):
         if at == 5:
             scan.happen = lambda _point: None
