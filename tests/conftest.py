@@ -1,10 +1,14 @@
 """Made-up molecules at the S K-edge: Gaussian white lines on an atomic step, predicted as a model would predict them."""
 
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from xas_bluesky.agent import Step
 from xas_bluesky.beamline import conventional_scan
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.comparison import Gap
+from xas_bluesky.config import Settings, load_settings
 from xas_bluesky.decision import Recommender, Spent
 from xas_bluesky.edges import find_edge
 from xas_bluesky.outcome import Outcome
@@ -181,3 +186,52 @@ def run_proxy(*arguments: str) -> Iterator[tuple[str, str]]:
 def proxy() -> Callable[..., AbstractContextManager[tuple[str, str]]]:
     """Bluesky's proxy: give it a folder of keys to have it guarded."""
     return run_proxy
+
+
+class Ioc:
+    """The simulated beamline over Channel Access, a process that can be killed and started again on its port.
+
+    A second of it takes a millisecond. Slot 0 holds methionine sulfone, slot 1 cysteine.
+    """
+
+    prefix = "TEST:"
+
+    def __init__(self, folder: Path) -> None:
+        self._toml = folder / "beamline.toml"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        measured = files("xas_bluesky") / "data" / "measured"
+        spectra = [str(measured / f"{name}.csv") for name in ("methionine_sulfone", "cysteine")]
+        options = ["--edge", "S K", "--prefix", self.prefix, "--port", str(self.port), "--settings", str(self._toml)]
+        command = [sys.executable, "-m", "xas_bluesky.cli", "ioc", *spectra, *options, "--time-scale", "0.001"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        with self._process.stdout as told:
+            said = told.readline()
+        assert re.match(rf"ready: PVs TEST:\* at 127\.0\.0\.1:{self.port}; ", said), said
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def settings(self, **devices: object) -> Settings:
+        """The beamline.toml that it wrote, with timeouts for tests."""
+        quick = {
+            "energy": {"timeout": 3.0},
+            "stage": {"timeout": 3.0},
+            "shutter": {"timeout": 3.0},
+            "counters": {"scaler": {"timeout": 3.0}},
+        }
+        return load_settings(self._toml).overridden({"devices": {**quick, **devices}}, "test")
+
+
+@pytest.fixture(scope="session")
+def ioc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ioc]:
+    """One for all tests of a process: Channel Access keeps the addresses that it first asked."""
+    served = Ioc(tmp_path_factory.mktemp("ioc"))
+    yield served
+    served.kill()

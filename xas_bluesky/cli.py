@@ -209,6 +209,39 @@ def watch(
 
 @app.command()
 @explained
+def ioc(
+    spectra: Annotated[list[Path], typer.Argument(help="measured spectra, a slot of the stage each: XDI, csv, two columns")],
+    edge: Edge,
+    prefix: Annotated[str, typer.Option(help="of all PVs")] = "XAS:",
+    settings: Annotated[Path | None, typer.Option(help="beamline.toml to write for it")] = None,
+    interface: Annotated[str, typer.Option(help="address to serve on; only this computer reaches the default")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="by default EPICS_CA_SERVER_PORT, else 5064", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="of the simulated noise")] = 0,
+    time_scale: Annotated[float, typer.Option(min=0, help="seconds that a simulated second takes")] = 1.0,
+) -> None:
+    """Serve a simulated beamline over EPICS Channel Access until interrupted."""
+    from xas_bluesky.beamline_sim import BeamlineSettings
+    from xas_bluesky.beamline_sim.ioc import ServedBeamline, serve
+    from xas_bluesky.beamline_sim.ioc_settings import beamline_toml
+    from xas_bluesky.files import read_spectrum
+
+    known = [read_spectrum(path) for path in spectra]
+    beamline = ServedBeamline(known, edge, BeamlineSettings(seed=seed, time_scale=time_scale, backlash=0.05), prefix)
+
+    def ready(port: int) -> None:
+        if settings is not None:
+            with _writing(settings) as file:
+                file.write(beamline_toml(prefix, len(known), f"{interface}:{port}").encode())
+        told = settings or "give --settings FILE for its beamline.toml"
+        print(f"ready: PVs {prefix}* at {interface}:{port}; {told}", flush=True)
+
+    serve(beamline, interface, port, ready)
+
+
+@app.command()
+@explained
 def demo(
     catalog: CatalogPlace = "demo/catalog",
     output: Annotated[Path, typer.Option("-o", help="the picture to write")] = Path("demo/demo.png"),

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, StringConstraints, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, StringConstraints, model_validator
 
+from xas_bluesky.device_settings import DevicePVs
 from xas_bluesky.errors import SettingsError
+from xas_bluesky.tables import Table
 
 CONVENTIONS = Path(__file__).parent / "data" / "beamlines"
 """Ready settings, a file a beamline: how it names its channels."""
@@ -20,30 +22,7 @@ Mode = Literal["auto", "transmission", "fluorescence", "electron_yield"]
 Unit = Literal["eV", "keV", "deg", "mdeg", "rad"]
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def read(cls, values: object, where: str) -> Self:
-        """Validate `values`; raises SettingsError, which says `where` they were given."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            names = cls._names(first["loc"][:-1]) if first["type"] == "extra_forbidden" else []
-            known = f"; the settings here are {', '.join(names)}" if names else ""
-            raise SettingsError(f"{where}: {place + ': ' if place else ''}{first['msg']}{known}") from error
-
-    @classmethod
-    def _names(cls, table: tuple[int | str, ...]) -> list[str]:
-        if not table:
-            return list(cls.model_fields)
-        inner = cls.model_fields[str(table[0])].annotation
-        return inner._names(table[1:]) if isinstance(inner, type) and issubclass(inner, _Settings) else []
-
-
-class Channels(_Settings):
+class Channels(Table):
     """Name the data key of each channel of a scan.
 
     `energy`: the readback; `i0`, `itrans`, `irefer`, `fluorescence`, `electron_yield`: counts over the dwell; `dwell`
@@ -86,7 +65,7 @@ class Channels(_Settings):
         return names
 
 
-class Energy(_Settings):
+class Energy(Table):
     """Say what the energy channel holds.
 
     `scale`: what a reading is multiplied by, as an encoder's count. `unit`, of the product: by default what the run's
@@ -100,7 +79,7 @@ class Energy(_Settings):
     angle_offset: float = 0.0
 
 
-class Fluorescence(_Settings):
+class Fluorescence(Table):
     """Say how the elements of a fluorescence detector are read.
 
     `dead_time` (s): of an element, non-paralyzable, where its rates are not recorded. `roi`: first and last bin of the
@@ -114,7 +93,7 @@ class Fluorescence(_Settings):
     exit: Annotated[float, Field(gt=0, le=90)] = 45.0
 
 
-class Mono(_Settings):
+class Mono(Table):
     """Say how the mono is moved.
 
     A sweep is begun from `backlash` (eV) below its first energy, where `settle` (s) is waited. No energy below `low` or
@@ -138,14 +117,14 @@ class Mono(_Settings):
         return self
 
 
-class Place(_Settings):
+class Place(Table):
     """Name the `facility` and the beamline, as written down with each run."""
 
     facility: str = ""
     name: str = ""
 
 
-class Beam(_Settings):
+class Beam(Table):
     """Say how the beam is cared for.
 
     `dark`: seconds for which the detectors count with the shutter closed, at the beginning of each run; 0: not at all.
@@ -160,14 +139,14 @@ class Beam(_Settings):
     recovery: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
-class TheoryShift(_Settings):
+class TheoryShift(Table):
     """Give what a measured reference of known structure said: `shift`, measured − predicted energies (eV), and its error."""
 
     shift: Annotated[float, Field(allow_inf_nan=False)]
     sd: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Settings(_Settings):
+class Settings(Table):
     """Hold what a beamline.toml says; a table that is not there keeps its defaults.
 
     `convention`: the ready settings that the file starts from. `mode`: the signal that carries the absorption, by default
@@ -175,7 +154,8 @@ class Settings(_Settings):
     counts them, or its counts per photon (a voltage-to-frequency converter's gain); the noise of others is told from
     repeats or from scatter. `dark` (counts/s): subtracted. `saturation` (counts/s): from there on a counter is not
     believed. `glitches`: windows (eV) that are left out. `foil`: edge of the reference foil, as in "Cu K", to calibrate
-    the energies by. `theory_shift`: of this beamline, by edge. `dark` counts that a run measured itself go first.
+    the energies by. `theory_shift`: of this beamline, by edge. `devices`: its PVs. `dark` counts that a run measured itself
+    go first.
     """
 
     convention: str | None = None
@@ -192,6 +172,7 @@ class Settings(_Settings):
     beam: Beam = Beam()
     beamline: Place = Place()
     theory_shift: Mapping[str, TheoryShift] = {}
+    devices: DevicePVs | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -9,6 +9,7 @@ XASError
 │   └── SettingsError     a settings file or an option
 ├── CatalogError          a Tiled catalog that cannot be reached, opened or written
 ├── ModelError            model weights that are missing, broken or foreign
+├── DeviceError           a device of the beamline that does not answer, or did not do as told
 ├── CalculationError      a first-principles calculation that failed
 └── PredictionError       the predictor process failed or went away
 
@@ -50,6 +51,10 @@ class CatalogError(XASError):
 
 class ModelError(XASError):
     """Report model weights that cannot be used."""
+
+
+class DeviceError(XASError):
+    """Report a device of the beamline that does not answer, or did not do as it was told."""
 
 
 class CalculationError(XASError):

@@ -13,6 +13,7 @@ from xas_bluesky.beamline import Devices
 from xas_bluesky.beamline_sim import SimulatedBeamline
 from xas_bluesky.config import load_settings
 from xas_bluesky.demo import known_sample
+from xas_bluesky.devices import connect_devices
 from xas_bluesky.escalation import Escalation
 from xas_bluesky.files import save_xdi
 from xas_bluesky.live import DrawingDuringTask, LivePlots, LiveReduction, plots_wanted
@@ -47,7 +48,7 @@ def make_devices() -> Devices:
     if path is None:
         simulated = devices_of(SimulatedBeamline(known_sample(), "S K"))
         return replace(simulated, settings=simulated.settings.overridden(SIMULATED, "the simulated beamline"))
-    raise NotImplementedError(load_settings(Path(path)))
+    return connect_devices(load_settings(Path(path)))
 
 
 def watch_beam(engine: RunEngine, devices: Devices) -> None:

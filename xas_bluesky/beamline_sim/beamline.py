@@ -1,11 +1,11 @@
 """The simulated beamline: devices that measure a known spectrum."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from ophyd import Signal
 
+from xas_bluesky.beamline_sim.beam import Beam
 from xas_bluesky.beamline_sim.devices import (
     Clock,
     DwellTime,
@@ -16,10 +16,9 @@ from xas_bluesky.beamline_sim.devices import (
     Stage,
     TransmissionScaler,
 )
-from xas_bluesky.beamline_sim.sample import Sample, Spot, broadened, plain_edge
+from xas_bluesky.beamline_sim.sample import Sample, Spot
 from xas_bluesky.beamline_sim.settings import BeamlineSettings
 from xas_bluesky.edges import find_edge
-from xas_bluesky.errors import SettingsError
 from xas_bluesky.spectra import Array
 
 FULL_CURRENT = 400.0
@@ -43,14 +42,10 @@ class SimulatedBeamline:
     def __init__(self, sample: Sample | Sequence[Sample], edge: str, settings: BeamlineSettings | None = None) -> None:
         self.settings = settings = settings or BeamlineSettings()
         self.edge = find_edge(edge)
-        samples = sample if isinstance(sample, Sequence) else [sample]
-        if not samples:
-            raise SettingsError("simulated beamline: no sample; give at least one known spectrum")
-        self._spots = [Spot(each, self.edge, settings.resolution) for each in samples]
-        self._reference = broadened(plain_edge(self.edge), settings.resolution)
         self._clock = Clock(settings.time_scale)
         # three streams, so that the counting noise does not depend on how often the mono moved, nor on darks
-        motion_noise, self._counting_noise, self._dark_noise = np.random.default_rng(settings.seed).spawn(3)
+        motion_noise, counting_noise, dark_noise = np.random.default_rng(settings.seed).spawn(3)
+        self._beam, self._dark_noise = Beam(sample, self.edge, settings, counting_noise), dark_noise
         self.energy = Monochromator(
             "energy",
             clock=self._clock,
@@ -61,11 +56,12 @@ class SimulatedBeamline:
             backlash=settings.backlash,
             noise=motion_noise,
         )
-        self.stage = Stage("stage", clock=self._clock, slots=len(samples), travel=settings.travel)
+        self.stage = Stage("stage", clock=self._clock, slots=len(self._beam.spots), travel=settings.travel)
         self.dwell = DwellTime("dwell")
         self.shutter = Shutter("shutter")
         self.ring_current = Signal(name="ring_current", value=FULL_CURRENT)
         scaler_class = FluorescenceScaler if settings.mode == "fluorescence" else TransmissionScaler
+        self._channels = scaler_class.component_names
         self.scaler: Scaler = scaler_class("scaler", clock=self._clock, dwell=self.dwell, expose=self._expose)
 
     @property
@@ -81,7 +77,7 @@ class SimulatedBeamline:
     @property
     def photons(self) -> float:
         """Return the photons put on all samples so far."""
-        return sum(spot.photons for spot in self._spots)
+        return sum(spot.photons for spot in self._beam.spots)
 
     @property
     def dose(self) -> float:
@@ -90,7 +86,7 @@ class SimulatedBeamline:
 
     @property
     def _spot(self) -> Spot:
-        return self._spots[self.stage.position]
+        return self._beam.spots[self.stage.position]
 
     def mu(self, energy: Array) -> Array:
         """Return the true absorption (n,) of what is in the beam, as it is now and broadened, at energies (n,) eV."""
@@ -98,15 +94,7 @@ class SimulatedBeamline:
 
     def rates(self, photon_energy: float) -> dict[str, float]:
         """Return the counts/s now expected of each channel with beam and without dark counts, at a photon energy (eV)."""
-        settings, at = self.settings, np.array([photon_energy])
-        absorbed = float(self._spot.mu(at)[0]) + settings.background_ratio
-        incident = settings.flux * settings.i0_efficiency
-        i0 = incident * math.exp(settings.i0_drift * self._hours)
-        if settings.mode == "fluorescence":
-            # a normalized pre-edge is noisy around 0: with little background its fluorescence could turn negative
-            return {"i0": i0, "fluorescence": incident * settings.fluorescence_yield * max(absorbed, 0.0)}
-        itrans = incident * math.exp(-absorbed * settings.edge_step)
-        return {"i0": i0, "itrans": itrans, "irefer": itrans * math.exp(-float(self._reference(at)[0]))}
+        return self._beam.rates(self._spot, photon_energy, self._hours, self._channels)
 
     @property
     def _lit_share(self) -> float:
@@ -118,12 +106,8 @@ class SimulatedBeamline:
 
     def _expose(self, start: float, seconds: float) -> dict[str, int]:
         """Count for `seconds` from `start` (simulated clock), on the sample as it is half way."""
-        settings, spot = self.settings, self._spot
-        lit = settings.beam_seconds(start, seconds) * self._lit_share
-        before = spot.photons
-        spot.photons = before + settings.flux * lit / 2
-        rates = self.rates(self.energy.actual - settings.energy_offset - settings.energy_drift * self._hours)
-        spot.photons = before + settings.flux * lit
-        dark = settings.dark_rate * seconds
-        noise = self._counting_noise if self.shutter.is_open else self._dark_noise
-        return {channel: int(noise.poisson(rate * lit + dark)) for channel, rate in rates.items()}
+        lit = self.settings.beam_seconds(start, seconds) * self._lit_share
+        expected = self._beam.expected(self._spot, self.energy.actual, lit, seconds, self._hours, self._channels)
+        if not self.shutter.is_open:
+            return {channel: int(self._dark_noise.poisson(counts)) for channel, counts in expected.items()}
+        return {channel: self._beam.counted(counts) for channel, counts in expected.items()}

@@ -36,6 +36,11 @@ class Clock:
         timer.start()
 
 
+def turned(actual: float, readback: float, play: float) -> float:
+    """Return the true energy, up to `play` above the readback, after a crystal at `actual` was turned to `readback` (eV)."""
+    return min(max(actual, readback), readback + play)
+
+
 def _number(signal: Signal) -> float:
     return float(cast(float, signal.get()))
 
@@ -91,7 +96,7 @@ class Monochromator(Device):
 
         def arrive() -> None:
             self.readback.put(target + self._deviation * float(self._noise.standard_normal()), force=True)
-            self.actual = min(max(self.actual, self.position), self.position + self._backlash)
+            self.actual = turned(self.actual, self.position, self._backlash)
             status.set_finished()
 
         self._clock.spend(distance / self._speed + self._settle, arrive)

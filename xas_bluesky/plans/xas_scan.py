@@ -59,7 +59,7 @@ def xas_metadata(
         "edge": found.level,
         "XDI": _xdi(found, sample, settings),
         "xas_bluesky_version": version("xas-bluesky"),
-        "xas": {"edge": str(found), **settings.model_dump(mode="json", exclude_unset=True)},
+        "xas": {"edge": str(found), **settings.model_dump(mode="json", exclude_unset=True, exclude={"devices"})},
         "motors": [energy.name],
         "detectors": [detector.name for detector in detectors],
         "hints": {"dimensions": [([settings.channels.energy], "primary")]},
