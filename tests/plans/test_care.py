@@ -188,9 +188,7 @@ def test_a_suspender_waits_for_the_ring_and_points_across_the_dump_are_left_out(
         if at == 5:
             scan.happen = lambda _point: None
             scan.devices.ring_current.put(0.0)
-            threading.Timer(
-                0.5, lambda: (seen.append(scan.beamline.shutter.is_open), scan.devices.ring_current.put(400.0))
-            ).start()
+            threading.Timer(0.5, come_back).start()
             time.sleep(0.2)  # until the suspender has it
 
     scan.happen = dump
@@ -205,6 +203,28 @@ def test_a_suspender_waits_for_the_ring_and_points_across_the_dump_are_left_out(
     assert RECOVERING not in measured.flags
     assert np.isinf(measured.variance[4])
     assert np.isfinite(np.delete(measured.variance, 4)).all()
+
+
+def test_a_busy_run_engine_is_told_of_the_dump_again():
+    scan = Scan(Beam(least_current=100.0), time_scale=0.1)
+    scan.engine.install_suspender(ring_suspender(scan.devices.ring_current, scan.settings.beam))
+    ended = []
+
+    def dump(at):
+        ended.append(time.monotonic())
+        if at == 3:
+            threading.Timer(0.05, scan.devices.ring_current.put, (0.0,)).start()
+            threading.Timer(2.0, scan.devices.ring_current.put, (400.0,)).start()
+            time.sleep(0.4)  # longer than Bluesky waits for its engine
+
+    scan.happen = dump
+    scan.run()
+    assert max(np.diff(ended)) > 1.0
+    assert len(scan.spectrum) == len(REQUEST)
+    low = scan.spectrum.channels["ring_current"] == 0
+    measured = absorption(scan.spectrum, settings=scan.collector.settings())
+    assert measured.flags[LOW_CURRENT][low].all()
+    assert 0 < measured.flags[LOW_CURRENT].sum() < len(REQUEST) / 2
 
 
 def test_without_a_suspender_points_of_the_dump_and_the_recovery_are_kept_but_left_out():

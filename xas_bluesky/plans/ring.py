@@ -11,6 +11,9 @@ from bluesky.suspenders import SuspendFloor
 
 from xas_bluesky.config import Beam
 
+AGAIN = 0.2
+"""Seconds after which the RunEngine, too busy to suspend, is told again."""
+
 
 class RingCurrent:
     """Read the ring current with each point, and the lowest it was since the point before: a dump between two shows.
@@ -59,12 +62,25 @@ class RingCurrent:
         return OrderedDict(ring_current=about, ring_current_lowest=dict(about))
 
 
+class RingSuspender(SuspendFloor):
+    """Suspend below a current, also when the RunEngine was busy at the moment that it fell: Bluesky's own gives up after 0.1 s."""
+
+    def __call__(self, value: Any, **kwargs: Any) -> None:
+        """Take a new current."""
+        try:
+            super().__call__(value, **kwargs)
+        except RuntimeError:
+            later = threading.Timer(AGAIN, lambda: self(self._sig.get()))
+            later.daemon = True
+            later.start()
+
+
 def ring_suspender(signal: Any, beam: Beam) -> SuspendFloor | None:
     """Make what has the RunEngine wait while the ring current is low: `RE.install_suspender(...)`; None without a limit."""
     if signal is None or beam.least_current is None:
         return None
     why = f"plans wait until the beam was back for {beam.recovery:g} s"
-    return SuspendFloor(signal, beam.least_current, sleep=beam.recovery, tripped_message=why)
+    return RingSuspender(signal, beam.least_current, sleep=beam.recovery, tripped_message=why)
 
 
 def _number(value: object) -> float:
