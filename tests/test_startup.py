@@ -59,6 +59,7 @@ def test_a_beamline_of_its_own_is_cared_for_too(ioc, laboratory, kept, tmp_path,
     assert max(after - before for before, after in pairwise(ended)) > 1.0
     assert devices.shutter.read()["shutter"]["value"] == "Close"
     engine.clear_suspenders()
+    devices.shutter.set("Open").wait(10)  # as other tests of this process expect it
 
 
 def test_what_is_no_beamline_is_said(tmp_path, monkeypatch):

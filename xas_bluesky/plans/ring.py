@@ -63,7 +63,7 @@ class RingCurrent:
 
 
 class RingSuspender(SuspendFloor):
-    """Suspend below a current, also when the RunEngine was busy at the moment that it fell: Bluesky's own gives up after 0.1 s."""
+    """Suspend below a current, also when the RunEngine was busy as it fell: Bluesky's own gives up after 0.1 s."""
 
     def __call__(self, value: Any, **kwargs: Any) -> None:
         """Take a new current."""
