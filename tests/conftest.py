@@ -201,7 +201,7 @@ class Ioc:
     prefix = "TEST:"
 
     def __init__(self, folder: Path) -> None:
-        self._toml = folder / "beamline.toml"
+        self.toml = folder / "beamline.toml"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -210,7 +210,7 @@ class Ioc:
     def start(self) -> None:
         measured = files("xas_bluesky") / "data" / "measured"
         spectra = [str(measured / f"{name}.csv") for name in ("methionine_sulfone", "cysteine")]
-        options = ["--edge", "S K", "--prefix", self.prefix, "--port", str(self.port), "--settings", str(self._toml)]
+        options = ["--edge", "S K", "--prefix", self.prefix, "--port", str(self.port), "--settings", str(self.toml)]
         command = [sys.executable, "-m", "xas_bluesky.cli", "ioc", *spectra, *options, "--time-scale", "0.001"]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
@@ -230,7 +230,7 @@ class Ioc:
             "shutter": {"timeout": 3.0},
             "counters": {"scaler": {"timeout": 3.0}},
         }
-        return load_settings(self._toml).overridden({"devices": {**quick, **devices}}, "test")
+        return load_settings(self.toml).overridden({"devices": {**quick, **devices}}, "test")
 
 
 @pytest.fixture(scope="session")

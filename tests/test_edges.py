@@ -1,6 +1,6 @@
 import pytest
 
-from xas_bluesky.edges import find_edge
+from xas_bluesky.edges import edge_names, find_edge, nearest_edges
 from xas_bluesky.errors import EdgeError
 
 
@@ -22,3 +22,23 @@ def test_an_edge_by_its_name(name: str, energy: float, jump: float) -> None:
 def test_what_is_no_edge(name: str, says: str) -> None:
     with pytest.raises(EdgeError, match=says):
         find_edge(name)
+
+
+def test_an_element_by_its_name() -> None:
+    assert find_edge("iron K") is find_edge("iron K")
+    assert str(find_edge("Iron_k")) == "Fe K"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("sulfur", ["S K", "S L1", "S L2", "S L3"]),
+        ("Cu M9", ["Cu K", "Cu L1", "Cu L2", "Cu L3"]),
+        ("copper l3 edge", ["Cu K", "Cu L1", "Cu L2", "Cu L3"]),
+        ("???", []),
+    ],
+)
+def test_what_may_have_been_meant(name: str, near: list[str]) -> None:
+    assert nearest_edges(name) == near
+    assert set(near) <= set(edge_names())
+    assert "H K" not in edge_names()

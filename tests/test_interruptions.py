@@ -50,7 +50,8 @@ class Started:
 
     @property
     def setpoints(self):
-        return [doc["data"]["energy_setpoint"] for name, doc in self.documents if name == "event"]
+        events = [doc["data"] for name, doc in self.documents if name == "event"]
+        return [data["energy_setpoint"] for data in events if "energy" in data]  # the darks have none
 
     @property
     def record(self):

@@ -12,11 +12,13 @@ from xas_bluesky.files import read_spectrum
 from xas_bluesky.results import open_catalog
 
 STARTUP = Path(__file__).parents[1] / "profile_collection" / "startup"
-NAMES = ["RE", "energy", "dwell", "scaler", "live", "agent_xas", "agent_xas_samples", "catalog"]
+NAMES = ["RE", "catalog", "devices", "energy", "dwell", "scaler", "shutter", "ring_current", "stage", "session", "live"]
+PLANS = ["xas", "change_edge", "agent_xas", "agent_xas_samples"]
 
 LOAD = """
 import json, sys
 from pathlib import Path
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 
 shell = InteractiveShell.instance()
@@ -28,9 +30,19 @@ print(json.dumps({
     "names": [name for name in json.loads(sys.argv[3]) if name in names],
     "heavy": sorted({"torch", "torch_geometric", "rdkit"} & set(sys.modules)),
 }))
-shell.run_cell("from xas_bluesky.decision import Budget").raise_error()
-scan = f"agent_xas({sys.argv[2]!r}, edge='S K', sample='mine', budget=Budget(points=20))"
-shell.run_cell(f"outcome = RE({scan})").raise_error()
+for cell in (
+    "RE(change_edge('S K'))",
+    "RE(xas(bounds='-5 5', steps='1', times='0.1', sample='typed'))",
+    f"outcome = RE(agent_xas({sys.argv[2]!r}, edge='S K', sample='mine', budget=Budget(points=20)))",
+    f"RE(agent_xas(sample='words', candidates={sys.argv[2]!r}, points=20))",
+    "RE.md['proposal'] = 7",
+):
+    shell.run_cell(cell).raise_error()
+shell.run_cell("xas?")
+typed = ("change_e", "session.before_s", "xas(bou", 'change_edge("Cu l')
+with provisionalcompleter():
+    completed = [[found.text for found in shell.Completer.completions(text, len(text))] for text in typed]
+print("COMPLETED", json.dumps(completed))
 names["live"].close()
 """
 
@@ -41,7 +53,7 @@ def test_the_startup_files_give_the_beamline_and_the_agent(tmp_path):
     candidates.write_text("CS(=O)(=O)C sulfone\nCCS thiol\n")
     folder = tmp_path / "catalog"
     ended = subprocess.run(
-        [sys.executable, "-c", LOAD, str(STARTUP), str(candidates), json.dumps(NAMES)],
+        [sys.executable, "-c", LOAD, str(STARTUP), str(candidates), json.dumps([*NAMES, *PLANS])],
         env={**os.environ, "XAS_BLUESKY_CATALOG": str(folder), "IPYTHONDIR": str(tmp_path / "ipython")},
         capture_output=True,
         text=True,
@@ -50,15 +62,21 @@ def test_the_startup_files_give_the_beamline_and_the_agent(tmp_path):
     )
     assert ended.returncode == 0, ended.stderr
     first, _, shown = ended.stdout.partition("\n")
-    assert json.loads(first) == {"drawing": False, "names": NAMES, "heavy": []}
+    assert json.loads(first) == {"drawing": False, "names": [*NAMES, *PLANS], "heavy": []}
     assert "sulfone" in shown
+    assert "Example: RE(xas(" in shown
+    assert "Å⁻¹ with the suffix k" in shown
     assert "Traceback" not in ended.stdout + ended.stderr
     assert (folder / "catalog.db").exists()
     assert not list((folder / "backup").glob("*"))
+    assert json.loads((tmp_path / "metadata.json").read_text())["proposal"] == 7
+    completed = json.loads(shown.rpartition("COMPLETED ")[2].splitlines()[0])
+    assert completed == [["change_edge"], ["before_sample"], ["bounds="], ["L1", "L2", "L3"]]
     (xdi,) = (tmp_path / "xdi").glob("mine_S_K_*.xdi")
     points = len(read_spectrum(xdi))
     with open_catalog(folder) as kept:
-        (run,) = kept.runs.values()
+        (run,) = (run for run in kept.runs.values() if run.start["sample_name"] == "mine")
+        assert [found["sample"] for found in kept.search()] == ["words", "mine"]
         scan = kept.load_reduced(run.start["uid"])
     assert len(scan.spectrum) == points > 10
     assert scan.absorption.noise == "photons"

@@ -45,7 +45,7 @@ class Run:
                 self.writer.close()
 
     def of(self, name):
-        return [doc for kind, doc in self.documents if kind == name]
+        return [doc for kind, doc in self.documents if kind == name and (name != "event" or "energy" in doc["data"])]
 
 
 class Broken:

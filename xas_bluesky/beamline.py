@@ -11,7 +11,7 @@ from ophyd import Signal
 from xas_bluesky.config import Settings
 from xas_bluesky.decision import ScanRequest, regions
 from xas_bluesky.edges import find_edge
-from xas_bluesky.plans.xas_scan import Axis
+from xas_bluesky.plans.axis import Axis
 
 BOUNDS = (-30.0, -10.0, 30.0, 45.0)
 STEPS = (2.0, 0.2, 1.0)

@@ -26,7 +26,8 @@ class Channels(Table):
     """Name the data key of each channel of a scan.
 
     `energy`: the readback; `i0`, `itrans`, `irefer`, `fluorescence`, `electron_yield`: counts over the dwell; `dwell`
-    (s). A detector of several elements has a data key each in `fluorescence`, or one whose values are arrays. `icr`,
+    (s); `ring_current`, and its lowest value since the point before. A detector of several elements has a data key each
+    in `fluorescence`, or one whose values are arrays. `icr`,
     `ocr`: the elements' input and output count rates, for their dead time. Channels that a run does not record are
     ignored as long as one absorption signal is left. "{element}" in a data key stands for the symbol of the edge's element.
     """
@@ -38,6 +39,8 @@ class Channels(Table):
     fluorescence: DataKey | tuple[DataKey, ...] = "fluorescence"
     electron_yield: DataKey = "electron_yield"
     dwell: DataKey = "dwell"
+    ring_current: DataKey = "ring_current"
+    ring_current_lowest: DataKey = "ring_current_lowest"
     icr: tuple[DataKey, ...] = ()
     ocr: tuple[DataKey, ...] = ()
 
@@ -95,7 +98,8 @@ class Mono(Table):
 
     A sweep is begun from `backlash` (eV) below its first energy, where `settle` (s) is waited. No energy below `low` or
     above `high` (eV) is asked for, nor any outside the limits of the device. `anchors`: whether adaptive scans measure two
-    energies again every now and then, to take out drift and to notice radiation damage.
+    energies again every now and then, to take out drift and to notice radiation damage. `name` of the crystal, as in
+    "Si(111)", and its lattice spacing `d_spacing` (Å) are written down with each run.
     """
 
     backlash: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
@@ -103,12 +107,36 @@ class Mono(Table):
     low: PositiveFloat | None = None
     high: PositiveFloat | None = None
     anchors: bool = True
+    name: str = ""
+    d_spacing: PositiveFloat | None = None
 
     @model_validator(mode="after")
     def _has_a_range(self) -> Self:
         if self.low is not None and self.high is not None and not self.low < self.high:
             raise ValueError(f"low {self.low:g} eV is not below high {self.high:g} eV; give low before high")
         return self
+
+
+class Place(Table):
+    """Name the `facility` and the beamline, as written down with each run."""
+
+    facility: str = ""
+    name: str = ""
+
+
+class Beam(Table):
+    """Say how the beam is cared for.
+
+    `dark`: seconds for which the detectors count with the shutter closed, at the beginning of each run; 0: not at all.
+    `close_between_sweeps`: whether the shutter is closed while a decision is awaited; only where that is quick.
+    `least_current`: of the ring, in the unit of its signal: with less, plans wait, until it was there again for `recovery`
+    (s). Points measured meanwhile are kept but not used.
+    """
+
+    dark: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    close_between_sweeps: bool = True
+    least_current: PositiveFloat | None = None
+    recovery: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class TheoryShift(Table):
@@ -126,7 +154,8 @@ class Settings(Table):
     counts them, or its counts per photon (a voltage-to-frequency converter's gain); the noise of others is told from
     repeats or from scatter. `dark` (counts/s): subtracted. `saturation` (counts/s): from there on a counter is not
     believed. `glitches`: windows (eV) that are left out. `foil`: edge of the reference foil, as in "Cu K", to calibrate
-    the energies by. `theory_shift`: of this beamline, by edge. `devices`: its PVs.
+    the energies by. `theory_shift`: of this beamline, by edge. `devices`: its PVs. `dark` counts that a run measured itself
+    go first.
     """
 
     convention: str | None = None
@@ -140,6 +169,8 @@ class Settings(Table):
     glitches: tuple[tuple[float, float], ...] = ()
     foil: str | None = None
     mono: Mono = Mono()
+    beam: Beam = Beam()
+    beamline: Place = Place()
     theory_shift: Mapping[str, TheoryShift] = {}
     devices: DevicePVs | None = None
 

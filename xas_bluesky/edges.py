@@ -1,5 +1,6 @@
 """Absorption edges by name: energy, core-hole width and atomic edge jump, from xraydb."""
 
+import difflib
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -37,14 +38,14 @@ class Edge:
 
 @functools.cache
 def find_edge(name: str) -> Edge:
-    """Find the edge called `name`, an element and a level as in "S K" ("S_K" and "S-K" too).
+    """Find the edge called `name`, an element and a level as in "S K" ("S_K", "S-K", "sulfur K" too).
 
     Raises EdgeError when xraydb knows no such edge, or no cross-sections there.
     """
     parts = name.replace("_", " ").replace("-", " ").split()
     if len(parts) != 2:
         raise EdgeError(f"edge {name!r}: expected an element and a level, as in 'S K'")
-    absorber, level = parts[0].capitalize(), parts[1].capitalize()
+    absorber, level = _elements().get(parts[0].lower(), parts[0]), parts[1].capitalize()
     try:
         found = xraydb.xray_edge(absorber, level)
     except ValueError:
@@ -58,3 +59,26 @@ def find_edge(name: str) -> Edge:
     jump = float(above - below) * xraydb.atomic_mass(absorber) / AVOGADRO * MEGABARN_PER_CM2
     width: Any = xraydb.core_width(absorber, level)
     return Edge(absorber, level, float(found.energy), float(width), jump)
+
+
+@functools.cache
+def edge_names() -> tuple[str, ...]:
+    """Name the edges that X-ray tables cover, by element."""
+    edges = {symbol: xraydb.xray_edges(symbol) for symbol in _elements().values()}
+    return tuple(f"{symbol} {level}" for symbol, levels in edges.items() for level in levels if levels[level].energy >= LOWEST)
+
+
+def nearest_edges(name: str) -> list[str]:
+    """Name the edges that may have been meant by what is the name of none."""
+    words = name.replace("_", " ").replace("-", " ").split()
+    symbols = [_elements()[word.lower()] for word in words if word.lower() in _elements()]
+    of_element = [edge for edge in edge_names() if edge.split()[0] in symbols[:1]]
+    of_level = [edge for edge in of_element if edge.split()[1] == words[-1].upper()]
+    return of_level or of_element[:4] or difflib.get_close_matches(" ".join(words).title(), edge_names(), n=3)
+
+
+@functools.cache
+def _elements() -> dict[str, str]:
+    """Map the symbols and the names of the elements, in small letters, to their symbols."""
+    symbols: list[str] = [xraydb.atomic_symbol(number) for number in range(1, 99)]
+    return {name.lower(): symbol for symbol in symbols for name in (xraydb.atomic_name(symbol), symbol)}

@@ -39,7 +39,7 @@ class Sample:
     """Name a sample and what it may be.
 
     `candidates`: a list, or the path of a file of them; `spot`: where on it is measured; `priority`: the operator's weight
-    among several samples, 0 for "only when all others are done".
+    among several samples, 0 for "only when all others are done"; `slot`: where on the stage it is.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Sample:
     spot: str = ""
     priority: float = 1.0
     budget: Budget | None = None
+    slot: int | None = None
 
 
 class Visits:

@@ -142,6 +142,7 @@ class SweepAcquisition:
             sample=work.sample.name,
             settings=settings,
             md={**(md or {}), **about},
+            care=self._session.care,
         )
         work.exposure.begin()
         try:

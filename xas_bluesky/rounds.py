@@ -13,7 +13,7 @@ from xas_bluesky.decision import Prospect, ScanRequest, choose_sample
 from xas_bluesky.errors import InputError
 from xas_bluesky.investigation import Investigation, Sample
 from xas_bluesky.outcome import Ending
-from xas_bluesky.plans import limits_of, next_request, xas_scan
+from xas_bluesky.plans import BeamCare, limits_of, next_request, xas_scan
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Rounds:
     patience: float
     seconds: float
     prediction_patience: float
+    care: BeamCare
     _present: Investigation | None = None
     _travel: float = 0.0
 
@@ -107,6 +108,7 @@ class Rounds:
             sample=sample.name,
             settings=devices.settings,
             md={**self.md, "spot": sample.spot},
+            care=self.care,
         )
         yield from work.collecting(sweep)
         work.exposure.end()

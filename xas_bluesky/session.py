@@ -1,11 +1,12 @@
 """One beamline's session: devices, predictor and catalog wired into the plans that users run."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
 
 from xas_bluesky.agent import Agent, Watch
@@ -13,12 +14,12 @@ from xas_bluesky.beamline import OVERHEAD, Devices, conventional_scan
 from xas_bluesky.candidates import Candidate
 from xas_bluesky.comparison import Gap
 from xas_bluesky.decision import Budget, Recommender, ScanRequest, Spent, anchors_for
-from xas_bluesky.edges import find_edge
+from xas_bluesky.edges import Edge, find_edge
 from xas_bluesky.escalation import Escalation
 from xas_bluesky.files import read_candidates
 from xas_bluesky.investigation import Exposure, Investigation, Sample, Visits, conclude_all, in_background
 from xas_bluesky.outcome import Ending, Outcome
-from xas_bluesky.plans import agent_scan, limits_of, reachable, wait_at_most
+from xas_bluesky.plans import BeamCare, agent_scan, limits_of, reachable, wait_at_most
 from xas_bluesky.plans.adaptive import PATIENCE
 from xas_bluesky.predictor_client import PredictorClient
 from xas_bluesky.results import Catalog
@@ -30,13 +31,17 @@ CLOSING_PATIENCE = 5.0
 """Seconds that the end of an interrupted plan is held up, so that its record is written; it is written later otherwise."""
 
 Result = TypeVar("Result")
+Prepare = Callable[[Sample], MsgGenerator[Any]]
+"""A user's plan that gets the beamline ready for a sample."""
 
 
 class Session:
     """Run adaptive scans on one beamline, and leave their answers in a catalog.
 
     `watch` is called with each step of a run, on the agent's thread; `escalation` computes leading candidates from first
-    principles meanwhile.
+    principles meanwhile. `before_sample`: plans, run with each sample when it comes into the beam, as for gains and alignment;
+    `after_change_edge`: run with each new edge, as for harmonics and pitch; `go_to`: plans that bring a sample into the beam,
+    by name, of which "stage" moves the stage to its slot.
     """
 
     def __init__(
@@ -53,6 +58,10 @@ class Session:
         self.watch = watch
         self.escalation = escalation
         self.dose: dict[tuple[str, str], float] = {}
+        self.care = BeamCare.of(devices.shutter, devices.ring_current, devices.settings.beam)
+        self.before_sample: list[Prepare] = []
+        self.after_change_edge: list[Callable[[Edge], MsgGenerator[Any]]] = []
+        self.go_to: dict[str, GoTo] = {} if devices.stage is None else {"stage": self._to_slot}
 
     def agent_xas(
         self,
@@ -62,6 +71,7 @@ class Session:
         *,
         spot: str = "",
         budget: Budget | None = None,
+        md: Mapping[str, Any] | None = None,
         conventional_spent: Spent | None = None,
         seed: int = 0,
         patience: float = PATIENCE,
@@ -69,17 +79,19 @@ class Session:
         """Measure where the candidates differ until one group of them, or none, is sure; return the outcome.
 
         `candidates`: a list, or the path of a file of them; `spot`: where on the sample, its dose adds up over the session's
-        runs; `conventional_spent`: what the conventional scan would use, estimated if not given; `seed` is written down with
-        the answer; `patience`: seconds to wait for a decision before the conventional scan goes on. However the plan ends,
-        its run is closed, and a record says what was answered until then. Raises InputError before anything is measured
-        when the candidates, the edge, the limits or the budget cannot be used, and PredictionError after the run when no
-        prediction came: the measured spectrum is in the catalog all the same.
+        runs; `md`: further metadata; `conventional_spent`: what the conventional scan would use, estimated if not given;
+        `seed` is written down with the answer; `patience`: seconds to wait for a decision before the conventional scan goes
+        on. However the plan ends, its run is closed, and a record says what was answered until then. Raises InputError
+        before anything is measured when the candidates, the edge, the limits or the budget cannot be used, and
+        PredictionError after the run when no prediction came: the measured spectrum is in the catalog all the same.
         """
         scan = self._conventional(edge)
-        work = self.investigation(Sample(sample, candidates, spot, budget=budget), edge, scan, seed, conventional_spent)
+        known = Sample(sample, candidates, spot, budget=budget)
+        work = self.investigation(known, edge, scan, seed, conventional_spent)
 
         def measuring() -> MsgGenerator[None]:
             yield from work.predicted(PREDICTION_PATIENCE)
+            yield from self.prepared(known)
             work.exposure.begin()
             devices = self.devices
             plan = agent_scan(
@@ -91,9 +103,10 @@ class Session:
                 edge=edge,
                 sample=sample,
                 settings=devices.settings,
-                md={"plan_name": "agent_xas", "spot": spot},
+                md={"plan_name": "agent_xas", "spot": spot, **(md or {})},
                 patience=patience,
                 most=work.budget.points,
+                care=self.care,
             )
             yield from work.collecting(plan)
 
@@ -109,6 +122,7 @@ class Session:
         go_to: GoTo,
         *,
         seconds: float = float("inf"),
+        md: Mapping[str, Any] | None = None,
         seed: int = 0,
         patience: float = PATIENCE,
     ) -> MsgGenerator[tuple[Outcome | Exception, ...]]:
@@ -121,12 +135,26 @@ class Session:
         """
         scan = self._conventional(edge)
         works = [self.investigation(sample, edge, scan, seed) for sample in samples]
-        md: dict[str, Any] = {"plan_name": "agent_xas_samples", "xas_session": str(uuid4())}
-        rounds = Rounds(works, self.devices, go_to, scan, edge, md, patience, seconds, PREDICTION_PATIENCE)
+        about: dict[str, Any] = {"plan_name": "agent_xas_samples", **(md or {}), "xas_session": str(uuid4())}
+
+        def reach(sample: Sample) -> MsgGenerator[None]:
+            yield from go_to(sample)
+            yield from self.prepared(sample)
+
+        rounds = Rounds(works, self.devices, reach, scan, edge, about, patience, seconds, PREDICTION_PATIENCE, self.care)
         ending = yield from self._recorded(works, rounds.plan())
         concluding = conclude_all(works, ending, PREDICTION_PATIENCE)
         yield from wait_at_most(concluding, None)
         return concluding.result()
+
+    def prepared(self, sample: Sample) -> MsgGenerator[None]:
+        """Run the user's plans for a sample that has come into the beam."""
+        for prepare in self.before_sample:
+            yield from prepare(sample)
+
+    def _to_slot(self, sample: Sample) -> MsgGenerator[None]:
+        assert self.devices.stage is not None  # noqa: S101
+        yield from bps.mv(self.devices.stage, sample.slot)
 
     def _conventional(self, edge: str) -> ScanRequest:
         return reachable(conventional_scan(edge), limits_of(self.devices.energy, self.devices.settings.mono))

@@ -31,6 +31,9 @@ def devices_of(beamline: SimulatedBeamline) -> Devices:
         detectors=devices.detectors,
         used=lambda: (beamline.elapsed, beamline.photons),
         settings=COUNTING,
+        shutter=devices.shutter,
+        ring_current=devices.ring_current,
+        stage=devices.stage,
     )
 
 

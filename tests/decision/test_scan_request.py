@@ -25,6 +25,23 @@ def test_a_step_that_does_not_divide_its_region_ends_with_a_shorter_one():
     assert np.allclose(regions(100.0, [0, 1], [0.4], 1).energy, [100, 100.4, 100.8, 101])
 
 
+def test_words_and_steps_in_k():
+    request = regions(8979.0, "-200 -30 -10 25 12k", "10 2 0.3 0.05k", "0.5 0.5 1 0.25k")
+    relative = request.energy - 8979.0
+    k = np.sqrt(0.2624683 * relative[relative >= 25])
+    assert k[0] == pytest.approx(np.sqrt(0.2624683 * 25))
+    assert np.allclose(np.diff(k)[:-1], 0.05)
+    assert 0 < np.diff(k)[-1] <= 0.05 + 1e-9
+    assert k[-1] == pytest.approx(12.0)
+    assert np.allclose(request.dwell[relative >= 25], 0.25 * k)
+    assert request.dwell[:17].tolist() == [0.5] * 17
+    listed = regions(8979.0, [-200, -30, -10, 25, "12k"], [10, 2, 0.3, "0.05k"], [0.5, 0.5, 1, "0.25k"])
+    assert np.array_equal(listed.energy, request.energy)
+    assert np.array_equal(
+        regions(8979.0, "-10, 2k", ["1"], "0.5").energy, regions(8979.0, [-10, 4 / 0.2624683], 1, 0.5).energy
+    )
+
+
 @pytest.mark.parametrize(
     ("bounds", "steps", "times", "message"),
     [
@@ -35,7 +52,12 @@ def test_a_step_that_does_not_divide_its_region_ends_with_a_shorter_one():
         ([-30, 30], [0], 1, r"steps \[0.0\] must be positive"),
         ([-30, 30], [1], -1, r"times \[-1.0\] must be positive"),
         ([-30, float("nan")], [1], 1, r"bounds .* finite"),
-        (["-30", "12k"], [1], 1, r"bounds .* must be numbers"),
+        (["-30", "12q"], [1], 1, r"bounds .* must be numbers; '12q' is none, expected .* as in bounds=\"-200 -30"),
+        ("-30 -2k 30", [1, 1], 1, r"bounds: -2k is below the edge"),
+        ("-30 30", "0.5k", 1, r"steps: 0.5k begins -30 eV from the edge"),
+        ("0 30", "1", "0.5k", r"times: 0.5k is no time at 0 eV from the edge"),
+        ("-30 30", "one", 1, r"steps 'one' must be numbers; 'one' is none, .* as in steps="),
+        ("-30 30", "1", "", r"2 bounds, 1 steps and 0 times"),
     ],
 )
 def test_wrong_regions_are_named(bounds, steps, times, message):

@@ -80,6 +80,12 @@ def test_a_run_becomes_a_spectrum_with_the_readback_as_its_energy(engine, beamli
         "exit_status": "success",
         "start_time": start["time"],
         "stop_time": stop["time"],
+        "xdi": {
+            "Element.symbol": "S",
+            "Element.edge": "K",
+            "Scan.edge_energy": "2472.0",
+            "Sample.name": "gypsum",
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""Ophyd devices of the simulated beamline: monochromator, sample stage, dwell time, scaler, and the clock they share."""
+"""Ophyd devices of the simulated beamline: monochromator, stage, shutter, dwell time, scaler, and the clock they share."""
 
 import math
 import threading
@@ -129,6 +129,30 @@ class Stage(Device):
             status.set_finished()
 
         self._clock.spend(abs(int(slot) - self.position) * self._travel, arrive)
+        return status
+
+
+class Shutter(Device):
+    """Let the beam through, or not: "Open" or "Close", at once."""
+
+    state = Component(Signal, value="Open", kind=Kind.hinted, metadata=READ_ONLY)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.state.name = name
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether beam comes through."""
+        return self.state.get() == "Open"
+
+    def set(self, value: str) -> DeviceStatus:
+        """Open or close; raises SettingsError for another word."""
+        if value not in ("Open", "Close"):
+            raise SettingsError(f'{self.name}: got {value!r}, expected "Open" or "Close"')
+        self.state.put(value, force=True)
+        status = DeviceStatus(self)
+        status.set_finished()
         return status
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xas_bluesky.decision.scan_words import K2_PER_EV, Word, Words, energy_of, expected, k_of, read_words
 from xas_bluesky.errors import SettingsError
 from xas_bluesky.spectra import Array
 
@@ -41,29 +42,77 @@ class ScanRequest:
         return len(self.energy)
 
 
-def regions(e0: float, bounds: Sequence[float], steps: Sequence[float], times: Sequence[float] | float) -> ScanRequest:
+def regions(e0: float, bounds: Words, steps: Words, times: Words) -> ScanRequest:
     """Build an edge-relative step scan, region by region.
 
-    `bounds` (r + 1,) eV relative to `e0` (eV), increasing; `steps` (r,) eV; `times` (r,) s per point, or one for all. A
-    bound is measured once, as the first point of the region above it; the last bound closes the scan. Where a step does
-    not divide its region, the region's last step is shorter. Raises SettingsError, which names the wrong argument.
+    `bounds` (r + 1): eV from `e0` (eV), or with the suffix k the wave number in Å⁻¹, increasing; `steps` (r): eV, or with
+    the suffix k in Å⁻¹; `times` (r, or one for all): seconds a point, with the suffix k times the point's wave number. A
+    text of numbers, as in "-30 -10 30 12k", or a list. A bound is measured once, as the first point of the region above
+    it; the last bound closes the scan. Where a step does not divide its region, the region's last step is shorter. Raises
+    SettingsError, which names the wrong argument.
     """
-    edges, step = _numbers("bounds", bounds), _numbers("steps", steps)
-    time = _numbers("times", [times] * len(step) if isinstance(times, int | float) else times)
-    if len(step) == 0 or len(edges) != len(step) + 1 or len(time) != len(step):
+    limits = [_offset(word) for word in read_words("bounds", bounds)]
+    step, time = read_words("steps", steps), read_words("times", times)
+    time = time * len(step) if len(time) == 1 else time
+    if len(step) == 0 or len(limits) != len(step) + 1 or len(time) != len(step):
         raise SettingsError(
-            f"scan regions: got {len(edges)} bounds, {len(step)} steps and {len(time)} times; "
+            f"scan regions: got {len(limits)} bounds, {len(step)} steps and {len(time)} times; "
             "for r regions give r + 1 bounds, r steps, and r times or a single one"
         )
-    if np.any(np.diff(edges) <= 0):
-        raise SettingsError(f"scan regions: bounds {edges.tolist()} must increase")
-    for name, values in (("steps", step), ("times", time)):
-        if np.any(values <= 0):
-            raise SettingsError(f"scan regions: {name} {values.tolist()} must be positive")
+    if np.any(np.diff(limits) <= 0):
+        raise SettingsError(
+            f"scan regions: bounds {bounds!r} are {np.round(limits, 3).tolist()} eV from the edge and must increase"
+        )
+    for name, words in (("steps", step), ("times", time)):
+        values = [word.value for word in words]
+        if min(values) <= 0:
+            raise SettingsError(f"scan regions: {name} {values} must be positive; {expected(name)}")
+    offsets: list[Array] = []
+    dwells: list[Array] = []
+    for low, high, size, seconds in zip(limits, limits[1:], step, time, strict=False):
+        offsets.append(_points(low, high, size))
+        dwells.append(_dwells(offsets[-1], seconds))
+    last = np.array(limits[-1:])
+    return ScanRequest(e0 + np.concatenate([*offsets, last]), np.concatenate([*dwells, _dwells(last, time[-1])]))
+
+
+def _offset(bound: Word) -> float:
+    if bound.is_k and bound.value < 0:
+        raise SettingsError(
+            f"scan regions: bounds: {bound.value:g}k is below the edge, where there is no k; {expected('bounds')}"
+        )
+    return energy_of(bound.value) if bound.is_k else bound.value
+
+
+def _points(low: float, high: float, step: Word) -> Array:
+    """Return the points of a region (eV from the edge), without its upper bound."""
+    if not step.is_k:
+        points: Array = low + step.value * np.arange(_count(high - low, step.value), dtype=np.float64)
+        return points
+    if low < 0:
+        raise SettingsError(
+            f"scan regions: steps: {step.value:g}k begins {low:g} eV from the edge, without a k below it; {expected('steps')}"
+        )
+    first = k_of(low)
+    k: Array = first + step.value * np.arange(_count(k_of(high) - first, step.value), dtype=np.float64)
+    offsets: Array = k * k / K2_PER_EV
+    return offsets
+
+
+def _count(width: float, step: float) -> int:
     # rounded, so that a region of 40 eV in steps of 0.2 has 200 points in spite of binary fractions
-    counts = np.ceil(np.round(np.diff(edges) / step, 6)).astype(int)
-    offsets = [low + size * np.arange(count) for low, size, count in zip(edges, step, counts, strict=False)]
-    return ScanRequest(energy=e0 + np.concatenate([*offsets, edges[-1:]]), dwell=np.append(np.repeat(time, counts), time[-1]))
+    return int(np.ceil(np.round(width / step, 6)))
+
+
+def _dwells(offsets: Array, seconds: Word) -> Array:
+    if not seconds.is_k:
+        return np.full(len(offsets), seconds.value)
+    if offsets[0] <= 0:
+        raise SettingsError(
+            f"scan regions: times: {seconds.value:g}k is no time at {offsets[0]:g} eV from the edge; give a region that "
+            f"begins there seconds without k; {expected('times')}"
+        )
+    return seconds.value * np.sqrt(K2_PER_EV * offsets)
 
 
 def widest_gaps(scan: ScanRequest, measured: Sequence[float], count: int) -> ScanRequest | None:
@@ -77,13 +126,3 @@ def widest_gaps(scan: ScanRequest, measured: Sequence[float], count: int) -> Sca
         distance = np.minimum(distance, np.abs(scan.energy - scan.energy[best]))
     chosen.sort()
     return ScanRequest(scan.energy[chosen], scan.dwell[chosen]) if chosen else None
-
-
-def _numbers(name: str, values: Sequence[float]) -> Array:
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"scan regions: {name} {values!r} must be numbers") from error
-    if array.ndim != 1 or not np.all(np.isfinite(array)):
-        raise SettingsError(f"scan regions: {name} {values!r} must be a list of finite numbers")
-    return array

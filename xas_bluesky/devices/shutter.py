@@ -45,7 +45,7 @@ class Shutter(Device):
 
         wanted = value
         order.add_callback(lambda _: parts.status.clear_sub(changed))
-        if self.position != wanted:
+        if self.position != wanted or wanted == CLOSE:  # it may be closed still, and be opening
             command, number = (
                 (parts.opening, self._pvs.open_value) if wanted == OPEN else (parts.closing, self._pvs.close_value)
             )

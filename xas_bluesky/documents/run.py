@@ -25,8 +25,9 @@ from xas_bluesky.errors import InputError, SpectrumError
 from xas_bluesky.spectra import Array, Spectrum
 
 Document = Mapping[str, Any]
-FIRST, NEVER = "primary", "baseline"
-"""The stream that is looked at first, and the one that holds no points of a scan."""
+COUNTED = ("i0", "itrans", "irefer", "fluorescence", "electron_yield")
+FIRST, NEVER, DARK = "primary", "baseline", "dark"
+"""The stream that is looked at first, the one that holds no points of a scan, and the one measured with the shutter closed."""
 
 
 @dataclass(slots=True)
@@ -145,7 +146,7 @@ class Run:
         """Return what was measured so far; raises SpectrumError where there is nothing, or nothing that fits together."""
         if self.problem:
             raise SpectrumError(self.problem)
-        if not self.streams:
+        if not self.streams.keys() - {DARK}:
             raise SpectrumError("no points yet")
         channels = self._channels()
         if not channels:
@@ -159,7 +160,30 @@ class Run:
             if channel in columns:
                 columns[channel] = self._to_energy(columns[channel], channels[channel], channels["energy"])
         energy = columns.pop("energy")
-        return Spectrum(energy[:, 0], named(columns), self._metadata(seq_num, channels))
+        found = named(columns)
+        darks = {f"dark_{channel}": np.full(len(energy), rate) for channel, rate in self._darks().items() if channel in found}
+        return Spectrum(energy[:, 0], {**found, **darks, **self._times(seq_num, channels)}, self._metadata(seq_num, channels))
+
+    def _times(self, seq_num: Array, channels: Mapping[str, tuple[str, str]]) -> dict[str, Array]:
+        """Return when the points ended (unix s), where the recovery of the beam is to be told by it."""
+        if "ring_current" not in channels or self.settings.beam.least_current is None:
+            return {}
+        rows = self.streams[channels["i0"][0]].rows.read()
+        return {"time": rows[np.searchsorted(rows[:, 0], seq_num).clip(max=len(rows) - 1), 1]} if len(rows) else {}
+
+    def _darks(self) -> dict[str, float]:
+        """Return the counts/s of each counter with the shutter closed, where the run measured them."""
+        stream = self.streams.get(DARK)
+        if stream is None or not len(stream.rows):
+            return {}
+        rows, at, columns = stream.rows.read(), 2, dict[str, Array]()
+        for channel, width in stream.keys.values():
+            columns[channel] = rows[:, at : at + width]
+            at += width
+        dwell = columns.pop("dwell", np.ones((len(rows), 1)))
+        counted = {channel: found for channel, found in named(columns).items() if channel.startswith(COUNTED)}
+        rates = {channel: float(found.sum() / dwell.sum()) for channel, found in counted.items()}
+        return {channel: rate for channel, rate in rates.items() if np.isfinite(rate) and rate >= 0}
 
     def _say_what_is_missing(self) -> None:
         try:
@@ -174,7 +198,8 @@ class Run:
         return self._found
 
     def _find_channels(self) -> dict[str, tuple[str, str]]:
-        streams = sorted(self.streams.values(), key=lambda stream: stream.name != FIRST)
+        with_beam = (stream for stream in self.streams.values() if stream.name != DARK)
+        streams = sorted(with_beam, key=lambda stream: stream.name != FIRST)
         for group in [*([stream] for stream in streams), streams]:
             where = {key: stream.name for stream in reversed(group) for key in stream.data_keys}
             data_keys = {key: self.streams[name].data_keys[key] for key, name in where.items()}
@@ -193,7 +218,8 @@ class Run:
         return counter == "auto" or any(channel.startswith(counter) for channel in found)
 
     def _data_keys(self) -> dict[str, Any]:
-        return {key: about for stream in self.streams.values() for key, about in stream.data_keys.items()}
+        with_beam = (stream for stream in self.streams.values() if stream.name != DARK)
+        return {key: about for stream in with_beam for key, about in stream.data_keys.items()}
 
     def _tables(self, channels: Mapping[str, tuple[str, str]]) -> dict[tuple[str, str], Array]:
         """Read (stream, data key) -> rows (n, 2 + k): sequence number, time (NaN in files), columns."""

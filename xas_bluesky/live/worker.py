@@ -99,8 +99,11 @@ def main() -> None:
 
 def _write(sink: int, packed: bytes) -> None:
     left = memoryview(packed)
-    while left:
-        left = left[os.write(sink, left) :]
+    try:
+        while left:
+            left = left[os.write(sink, left) :]
+    except BrokenPipeError:
+        sys.exit()  # who asked has ended
 
 
 if __name__ == "__main__":

@@ -13,8 +13,10 @@ from bluesky.utils import MsgGenerator
 
 from xas_bluesky.config import Settings
 from xas_bluesky.decision import Decision, ScanRequest, widest_gaps
+from xas_bluesky.plans.axis import Axis
+from xas_bluesky.plans.care import BeamCare
 from xas_bluesky.plans.limits import Limits, limits_of, reachable, within
-from xas_bluesky.plans.xas_scan import Axis, measure, xas_metadata
+from xas_bluesky.plans.xas_scan import measure, xas_metadata
 
 PATIENCE = 10.0
 """Seconds that a scan waits for a decision before it goes on with the conventional scan."""
@@ -84,10 +86,12 @@ def agent_scan(
     md: Mapping[str, Any] | None = None,
     patience: float = PATIENCE,
     most: int | None = None,
+    care: BeamCare | None = None,
 ) -> MsgGenerator[str]:
     """Measure what the decider asks for, each request in a sweep, in one run of one stream, and return its uid.
 
     Where there is no decision, `next_request` falls back on the conventional scan, so that a usable spectrum is always left.
+    `care`: for the beam, none by default; with it, the shutter is closed while a decision is awaited.
     Raises EdgeError for an unknown edge, and SettingsError when nothing of that scan lies within the limits of the energy.
     """
     settings = settings or Settings()
@@ -95,14 +99,16 @@ def agent_scan(
     conventional = reachable(conventional, limits)
     about = xas_metadata(energy, detectors, edge, sample, settings)
     start = {"plan_name": "agent_scan", **(md or {}), **about}
+    care = care or BeamCare()
 
     def steps() -> MsgGenerator[None]:
         request = within(decider.scout(), limits) or widest_gaps(conventional, [], STOPGAP)
         measured: list[float] = []
         while request is not None:
-            yield from measure(energy, dwell, detectors, request, settings.mono)
+            yield from measure(energy, dwell, detectors, request, settings.mono, care)
             measured.extend(request.energy)
+            yield from care.between_sweeps()
             request = yield from next_request(decider, conventional, measured, limits, patience=patience, most=most)
 
-    scan = bpp.run_wrapper(steps(), md=start)
-    return (yield from bpp.stage_wrapper(scan, detectors))
+    scan = bpp.run_wrapper(care.kept(dwell, detectors, steps()), md=start)
+    return (yield from bpp.stage_wrapper(scan, care.read_too(detectors)))

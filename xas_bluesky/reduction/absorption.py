@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from xas_bluesky.config import Counter, Mode, Settings
+from xas_bluesky.config import Beam, Counter, Mode, Settings
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.reduction.counters import (
     NOT_A_NUMBER,
@@ -34,6 +34,8 @@ NO_ENERGY = "no energy"
 BEAM_LOST = "beam lost"
 NOT_MOVING = "energy not moving"
 GLITCH_WINDOW = "glitch window"
+LOW_CURRENT = "ring current low"
+RECOVERING = "beam recovering"
 LOWEST, HIGHEST = 20.0, 200_000.0
 """eV: a readback beyond is an encoder's dropout."""
 LOST_SHARE = 0.01
@@ -51,8 +53,8 @@ def absorption(spectrum: Spectrum, signal: Signal = "auto", settings: Settings |
     both counters; else it is estimated from repeated points or from scatter. A point that cannot be used keeps its place
     with infinite variance, so that it weighs nothing, and a flag that says why: a reading that is no number or not
     positive (fluorescence and yield may be 0), a saturated counter, lost beam (i0 per dwell below 1 % of what is usual, so
-    that dark counts are not taken for absorption), a mono that does not move, a glitch window of the settings. Raises
-    SpectrumError when the channels for `signal` are missing.
+    that dark counts are not taken for absorption), a mono that does not move, a glitch window of the settings, a ring
+    current below theirs, and the recovery after it. Raises SpectrumError when the channels for `signal` are missing.
     """
     settings = settings or Settings()
     chosen = choose_signal(spectrum, signal, settings.mode)
@@ -68,6 +70,7 @@ def absorption(spectrum: Spectrum, signal: Signal = "auto", settings: Settings |
         mu, counted = _combine(chosen, first, second, flags[NOT_A_NUMBER] | flags[NOT_POSITIVE])
         flags[BEAM_LOST] = ~_has_beam(spectrum, first, settings) & ~flags[NOT_POSITIVE] & ~flags[NOT_A_NUMBER]
     flags |= _energy_flags(spectrum, settings)
+    flags |= ring_flags(spectrum, settings.beam)
     usable = ~np.logical_or.reduce(list(flags.values()))
     variance, noise = np.full(len(spectrum), np.inf), "unknown"
     if counted is not None:
@@ -125,6 +128,22 @@ def _energy_flags(spectrum: Spectrum, settings: Settings) -> Mapping[str, Mask]:
         asked, moved = (np.abs(np.diff(values, prepend=np.nan)) for values in known)
         flags[NOT_MOVING] = (asked > MOVED) & (moved == 0)
     return flags
+
+
+def ring_flags(spectrum: Spectrum, beam: Beam) -> Mapping[str, Mask]:
+    """Flag the points across a beam dump, the last one before it too, and those that began within `recovery` s after it."""
+    current = spectrum.channels.get("ring_current")
+    if current is None or beam.least_current is None:
+        return {}
+    low = current < beam.least_current
+    since = spectrum.channels.get("ring_current_lowest", current) < beam.least_current
+    across = low | np.append(since[1:], False)  # it went while the point before was measured, or just after
+    recovering = np.zeros(len(spectrum), dtype=bool)
+    time = spectrum.channels.get("time")
+    if time is not None and beam.recovery:
+        last_low = np.maximum.accumulate(np.where(low, time, -np.inf))
+        recovering = (time - dwell_of(spectrum) < last_low + beam.recovery) & ~across
+    return {LOW_CURRENT: across, RECOVERING: recovering}
 
 
 def _origin(chosen: str, settings: Settings) -> str:

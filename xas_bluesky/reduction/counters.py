@@ -55,7 +55,7 @@ def dwell_of(spectrum: Spectrum) -> Array:
 
 
 def read_counter(spectrum: Spectrum, name: Counter, settings: Settings) -> Counts:
-    """Correct the counter called `name` for dead time and dark counts, and add its elements up.
+    """Correct the counter called `name` for dead time and dark counts (the run's own first), and add its elements up.
 
     An element that never counts while others do is left out, and said in the remarks. The variance of a counter of
     photons is their number; of others, counts times counts per photon. Raises SpectrumError when it is not there.
@@ -79,12 +79,18 @@ def read_counter(spectrum: Spectrum, name: Counter, settings: Settings) -> Count
         bad[SATURATED] |= (rate >= settings.saturation.get(name, np.inf)) | (live < 1 - TOO_DEAD)
         factor = 1 / np.clip(np.nan_to_num(live, nan=1.0), 1 - TOO_DEAD, None)
         photons = np.maximum(counts, 1.0)
-        total += counts * factor - settings.dark.get(name, 0.0) * dwell
+        total += counts * factor - _dark(spectrum, element, settings.dark.get(name, 0.0)) * dwell
         variance += factor**2 * photons * _counts_per_photon(name, settings)
     bad[NOT_POSITIVE] = (total < LEAST) & ~bad[NOT_A_NUMBER]
     said = "never counts" if all_silent else "never counts; it is left out"
     remarks = tuple(f"{element} {said}" for element in silent if len(spectrum))
     return Counts(total, variance if name in settings.noise else None, bad, remarks)
+
+
+def _dark(spectrum: Spectrum, element: str, otherwise: float) -> Array | float:
+    """Return the dark counts/s, (n,) where the run measured them; NaN of a point is that of a run without."""
+    measured = spectrum.channels.get(f"dark_{element}")
+    return otherwise if measured is None else np.where(np.isfinite(measured), measured, otherwise)
 
 
 def _elements(spectrum: Spectrum, name: str) -> dict[str, str]:
