@@ -2,10 +2,9 @@
 
 import logging
 import shlex
-import tempfile
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,8 +13,9 @@ import httpx
 from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import CatalogError, SettingsError
 from xas_bluesky.results.connection import ANALYSES, REDUCED, RUNS, connect, make_containers
-from xas_bluesky.results.drafts import DRAFTS, Drafts, state_of
+from xas_bluesky.results.drafts import Drafts, state_of
 from xas_bluesky.results.records import AnalysisRecord, escape, read_record, summarize, write_record
+from xas_bluesky.results.recovery import recover
 from xas_bluesky.results.reduced import newest_of, read_reduced, write_reduced
 from xas_bluesky.results.replay import Documents, backup_name, read_backup, read_run
 from xas_bluesky.results.server import Address, EmbeddedServer, check_folder, enter_folder, find_server
@@ -25,6 +25,9 @@ from xas_bluesky.spectra import ReducedScan
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
+
+BACKUP, JOURNAL, DRAFTS = "backup", "journal", "drafts"
+"""Folders beside what the server keeps: of what it has not, or not yet."""
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +39,16 @@ class Catalog:
     written and stops the server if it is ours. The end of the process does so too.
     """
 
-    def __init__(self, where: str, root: "Container", backup: Path | None, own_server: EmbeddedServer | None) -> None:
+    def __init__(self, where: str, root: "Container", folder: Path | None, own_server: EmbeddedServer | None) -> None:
         self.where = where
         self._roots = [root]
         """the present one last; other threads may still be using those before it"""
-        self._backup = backup
+        self._folder = folder
+        self._state = folder or state_of(where)
+        """the folder of drafts, and of the journal and backup of runs"""
         self._own_server = own_server
         self._writers: list[RunWriter] = []
-        self._drafts = Drafts((backup.parent if backup else state_of(where)) / DRAFTS)
+        self._drafts = Drafts(self._state / DRAFTS)
         self._unsaved: set[str] = set()
         """runs whose records the server did not take"""
         self._closing = threading.Lock()
@@ -74,11 +79,10 @@ class Catalog:
     def writer(self) -> RunWriter:
         """Make a callback for `RE.subscribe` that writes raw runs here.
 
-        What Tiled does not take goes to the folder's `backup`, or for a URL to a temporary folder: see
-        `RunWriter.unwritten`.
+        What Tiled does not take goes to the folder's `backup`, or for a URL to a folder of this user's state, and is
+        written again when the server is back, or the catalog is opened again: see `RunWriter.unwritten`.
         """
-        backup = self._backup or Path(tempfile.mkdtemp(prefix="xas-bluesky-backup-"))
-        writer = RunWriter(self.runs, backup)
+        writer = RunWriter(self.runs, self._state / BACKUP, self._state / JOURNAL)
         self._writers.append(writer)
         return writer
 
@@ -99,8 +103,11 @@ class Catalog:
         self._save_again()
         return key
 
-    def save_left_over(self) -> None:
-        """Write the records of processes that were killed or found no server; what cannot be written waits on."""
+    def recover(self) -> None:
+        """Write the runs and records of processes that were killed or found no server; what cannot be written waits on."""
+        folders = self._state / BACKUP, self._state / JOURNAL
+        if any(file for folder in folders for file in folder.glob("*.jsonl")):
+            recover(self.runs, *folders)
         for record in self._drafts.left_over():
             key = self._rewritten(record)
             if key is None:
@@ -120,7 +127,7 @@ class Catalog:
             with self._explained("a record that was kept in a file could not be written"):
                 partly = self.analyses.search(Key("raw_uid") == record.raw_uid).search(Key("time") == record.time)
                 for key in list(partly):
-                    self.analyses.delete_contents(key, recursive=True)
+                    self.analyses.delete_contents(key, recursive=True, external_only=False)
                 return write_record(self.analyses, record)
         except CatalogError:
             logger.exception("run %s: its record waits in a file for the server", record.raw_uid)
@@ -208,9 +215,8 @@ class Catalog:
 
     def backup_of(self, run_uid: str) -> Path | None:
         """Return the file to which a writer of this catalog puts a run, once Tiled did not take it."""
-        folders = [folder for folder in (self._backup, *(writer.backup for writer in self._writers)) if folder is not None]
-        files = (folder / backup_name(run_uid) for folder in folders)
-        return next((file for file in files if file.exists()), None)
+        file = self._state / BACKUP / backup_name(run_uid)
+        return file if file.exists() else None
 
     def latest_runs(self, count: int) -> dict[str, dict[str, Any]]:
         """Return the newest runs, newest first: uid -> {"start": document, "stop": document once it has stopped}."""
@@ -220,9 +226,9 @@ class Catalog:
 
     def reconnect(self) -> None:
         """Find the server again, once another process runs it; raises CatalogError while none does."""
-        if self._backup is None or self._own_server is not None:
+        if self._folder is None or self._own_server is not None:
             return  # it keeps its address
-        address = find_server(self._backup.parent)
+        address = find_server(self._folder)
         if address is None:
             raise CatalogError(f"catalog {self.where}: no process runs its server; open it in one")
         self._roots.append(connect(address, shown=self.where, trust_env=False))
@@ -245,10 +251,6 @@ class Catalog:
                 root.context.close()
             if self._own_server is not None:
                 self._own_server.close()
-            elif self._backup is None:
-                for writer in self._writers:
-                    with suppress(OSError):  # not empty: keep it
-                        writer.backup.rmdir()
 
     def _container(self, key: str) -> "Container":
         with self._explained(f"the container {key!r} could not be opened"):
@@ -284,7 +286,7 @@ def open_catalog(where: str | Path, *, create: bool = True) -> Catalog:
     entered = enter_folder(folder)
     if isinstance(entered, Address):
         root = connect(entered, shown=text, trust_env=False)
-        return _made(text, root, folder / "backup", None)
+        return _made(text, root, folder, None)
     try:
         root = connect(entered.address, shown=text, trust_env=False)
         make_containers(root, shown=text)
@@ -292,12 +294,12 @@ def open_catalog(where: str | Path, *, create: bool = True) -> Catalog:
     except BaseException:
         entered.close()
         raise
-    return _made(text, root, folder / "backup", entered)
+    return _made(text, root, folder, entered)
 
 
-def _made(where: str, root: "Container", backup: Path | None, own_server: EmbeddedServer | None) -> Catalog:
-    catalog = Catalog(where, root, backup, own_server)
-    catalog.save_left_over()
+def _made(where: str, root: "Container", folder: Path | None, own_server: EmbeddedServer | None) -> Catalog:
+    catalog = Catalog(where, root, folder, own_server)
+    catalog.recover()
     return catalog
 
 

@@ -14,8 +14,6 @@ from xas_bluesky.errors import CatalogError
 from xas_bluesky.results.record_file import from_text, to_text
 from xas_bluesky.results.records import AnalysisRecord
 
-DRAFTS = "drafts"
-"""The folder of drafts beside what a catalog keeps."""
 LOCK = "lock"
 HEAVY = ("predicted", "inputs")
 """The large parts of a record, which change seldom: in a file of their own."""
@@ -64,12 +62,14 @@ class Drafts:
             lock = _locked(folder)
             if lock is None:
                 continue  # its process lives
-            for record in _read_all(folder):
-                yield record
-                _file(folder, record.raw_uid).unlink()
-                _heavy_file(folder, record.raw_uid).unlink()
-            _remove(folder)
-            os.close(lock)
+            try:
+                for record in _read_all(folder):
+                    yield record
+                    _file(folder, record.raw_uid).unlink()
+                    _heavy_file(folder, record.raw_uid).unlink()
+                _remove(folder)
+            finally:
+                os.close(lock)
 
     def close(self) -> None:
         """Let go of the folder; what is still kept in it is for the next process."""

@@ -24,8 +24,8 @@ KNOWN = {
         *(PredictedSpectra, Absorption),
     )
 }
-IS, ARRAY, BOOLEANS, SETTINGS, ENTRIES = "is", "array", "booleans", "settings", "entries"
-"""Keys that tell the kinds of values apart."""
+IS, ARRAY, BOOLEANS, SETTINGS, ENTRIES = "$is", "$array", "$booleans", "$settings", "$entries"
+"""Keys that tell the kinds of values apart; no field is called so."""
 
 
 def to_text(value: object) -> str:

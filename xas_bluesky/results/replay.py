@@ -44,6 +44,16 @@ def read_backup(file: Path, run_uid: str) -> Documents:
                 yield entry["name"], entry["doc"]
 
 
+def read_whole(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return the documents of the run in a file, whose first is its start; the last line may be cut off."""
+    with file.open(encoding="utf-8") as lines:
+        try:
+            uid = json.loads(next(lines, ""))["doc"]["uid"]
+        except (ValueError, KeyError):
+            return []
+    return list(read_backup(file, uid))
+
+
 def read_run(run: "Container") -> Documents:
     """Yield what Tiled holds of a run so far: start, then for each stream its descriptors and an event a point, and stop.
 

@@ -10,31 +10,46 @@ from typing import TYPE_CHECKING, Any
 from event_model import sanitize_doc
 
 from xas_bluesky.errors import CatalogError
+from xas_bluesky.results.journal import Journal
+from xas_bluesky.results.recovery import recover
+from xas_bluesky.results.replay import backup_name
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
 logger = logging.getLogger(__name__)
 
+Queue = SimpleQueue[tuple[str, Mapping[str, Any]] | None]
+
 
 class RunWriter:
-    """Write raw runs into `runs`, a Tiled container, document by document, on a thread of its own.
+    """Write raw runs into `runs`, a Tiled container, document by document, on threads of its own.
 
-    Subscribe it to the RunEngine: a call only queues the document. The queue has no limit, so a scan never waits and
-    nothing is dropped; it stays short, as a run that Tiled fails to take goes to a file of `backup` instead, all of it
-    from its start: one JSON object {"name", "doc"} a line.
+    Subscribe it to the RunEngine: a call only queues the document. The queue has no limit, so a scan never waits and nothing
+    is dropped. First each document goes to a file of `journal`, which is removed when the run has ended and is kept: a
+    process that is killed leaves it. Then to Tiled; a run that Tiled fails to take goes to a file of `backup`, all of it from
+    its start: one JSON object {"name", "doc"} a line. Such runs are written again when the next one ends, and at the end.
     """
 
-    def __init__(self, runs: "Container", backup: Path) -> None:
+    def __init__(self, runs: "Container", backup: Path, journal: Path) -> None:
         from bluesky_tiled_plugins import TiledWriter
 
         self.backup = backup
+        self._runs, self._folder = runs, journal
         self._write = TiledWriter(runs, batch_size=1, backup_directory=str(backup))
-        self._queue: SimpleQueue[tuple[str, Mapping[str, Any]] | None] = SimpleQueue()
+        self._journal = Journal(journal)
         self._uids: list[str] = []
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="xas-run-writer")
-        self._thread.start()
+        self._received, self._noted = Queue(), Queue()
+        self._threads = [
+            threading.Thread(target=work, args=(queue,), name=name)
+            for work, queue, name in (
+                (self._note, self._received, "xas-run-journal"),
+                (self._send, self._noted, "xas-run-writer"),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def __call__(self, name: str, doc: Mapping[str, Any]) -> None:
         """Take one document of a run."""
@@ -42,28 +57,46 @@ class RunWriter:
             raise CatalogError("run writer: its catalog is closed; open the catalog again and subscribe a new writer")
         if name == "start":
             self._uids.append(doc["uid"])
-        self._queue.put((name, doc))
+        self._received.put((name, doc))
 
     @property
     def unwritten(self) -> list[Path]:
         """List the files of runs that Tiled did not take whole."""
-        files = (self.backup / f"{uid.split('-')[0]}.jsonl" for uid in self._uids)
+        files = (self.backup / backup_name(uid) for uid in self._uids)
         return [file for file in files if file.exists()]
 
     def close(self) -> None:
-        """Wait until every document is written, and end the thread."""
+        """Wait until every document is written, and end the threads."""
         if self._closed:
             return
         self._closed = True
-        self._queue.put(None)
-        self._thread.join()
+        self._received.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._journal.close()
+        if self.unwritten:
+            recover(self._runs, self.backup, self._folder)
         for file in self.unwritten:
-            logger.warning("Tiled did not take a run whole; its documents are in %s", file)
+            logger.warning("Tiled did not take a run whole; its documents are in %s, until the catalog is opened again", file)
 
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
+    def _note(self, received: Queue) -> None:
+        while (item := received.get()) is not None:
+            try:
+                self._journal.write(*item)
+            except (OSError, TypeError, ValueError):
+                logger.exception("a %s document could not be written to %s", item[0], self._folder)
+            self._noted.put(item)
+        self._noted.put(None)
+
+    def _send(self, noted: Queue) -> None:
+        while (item := noted.get()) is not None:
             name, doc = item
             try:
                 self._write(name, sanitize_doc(dict(doc)))  # the backup is JSON and knows no numpy types
             except Exception:
                 logger.exception("a %s document could not be written", name)
+                continue  # the journal keeps the run
+            if name == "stop":
+                self._journal.end(doc["run_start"])
+                if self.unwritten:
+                    recover(self._runs, self.backup, self._folder)
