@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xas_bluesky.spectra import Array, PredictedSpectra, Prediction
+from xas_bluesky.spectra import TEXTS, Array, PredictedSpectra, Prediction
 
 ARRAYS = ("energy", "mean", "std", "factors", "ionization", "distance")
 
@@ -27,7 +27,7 @@ def prediction_from_wire(wire: dict[str, Any]) -> Prediction:
 def spectra_to_wire(spectra: PredictedSpectra) -> dict[str, Any]:
     """Return predicted spectra as JSON values."""
     arrays = {name: array_to_wire(getattr(spectra, name)) for name in (*ARRAYS, "supported")}
-    names = {"candidate": list(spectra.candidate), "source": list(spectra.source)}
+    names = {name: list(getattr(spectra, name)) for name in ("candidate", *TEXTS)}
     return {"edge": spectra.edge, "model": spectra.model, **names, **arrays}
 
 
@@ -38,7 +38,7 @@ def spectra_from_wire(wire: dict[str, Any]) -> PredictedSpectra:
         candidate=tuple(wire["candidate"]),
         supported=array_from_wire(wire["supported"]) != 0,
         model=wire["model"],
-        source=tuple(wire["source"]),
+        **{name: tuple(wire[name]) for name in TEXTS},
         **{name: array_from_wire(wire[name]) for name in ARRAYS},
     )
 

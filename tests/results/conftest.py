@@ -15,7 +15,7 @@ from xas_bluesky.config import Settings
 from xas_bluesky.decision import Anchor, Budget, ScanRequest, Spent
 from xas_bluesky.decision.information_gain import Cost
 from xas_bluesky.results import AnalysisRecord, DecisionStep, Inputs
-from xas_bluesky.spectra import PredictedSpectra
+from xas_bluesky.spectra import Absorption, PredictedSpectra
 
 CANDIDATES = ("methionine sulfone", "dimethyl sulfone (98.5 %)", "cysteine")
 
@@ -36,6 +36,8 @@ def record() -> AnalysisRecord:
         distance=np.array([0.125, 3.5, 0.0]),
         model="5f3a",
         source=("model", "theory", "model"),
+        inchikey=("UCUNFLYVYCGDHP-UHFFFAOYSA-N", "HHVIBTZHLRERCL-UHFFFAOYSA-N", "XUJNEKJLAYXESH-UHFFFAOYSA-N"),
+        formula=("C5H11NO4S", "C2H6O2S", "C3H7NO2S"),
     )
     return AnalysisRecord(
         raw_uid="0ab9d6a4-0b9f-4d55-9a06-3c1c3f1d5a11",
@@ -91,6 +93,9 @@ def record() -> AnalysisRecord:
         revisits=("1bc9d6a4-0b9f-4d55-9a06-3c1c3f1d5a12",),
         pauses=(1.7e9, 1.75e9),
         warnings=("list.csv:2: not a valid SMILES",),
+        measured=Absorption(
+            np.linspace(2466, 2494, 14), rng.random(14), np.append(rng.random(13), np.inf), "fluorescence", "photons"
+        ),
         inputs=Inputs(
             settings=Settings.read({"noise": {"i0": "photons"}, "mono": {"backlash": 2.5}}, "here"),
             gap=Gap(shift=-0.1 - 0.2, learned=((0.1, 1 / 3), (0.2, 0.4))),
@@ -98,8 +103,21 @@ def record() -> AnalysisRecord:
             budget=Budget(points=60, dose=1e12 / 3),
             cost=Cost(speed=1 / 3),
             anchor=Anchor(2460.1, 2475.3),
-            population=replace(predicted, candidate=("a kind", "another", "a third"), source=(), distance=np.full(3, np.nan)),
-            replaced=replace(predicted.chosen(["dimethyl sulfone (98.5 %)"]), factors=rng.random((1, 5, 61)), source=()),
+            population=replace(
+                predicted,
+                candidate=("a kind", "another", "a third"),
+                source=(),
+                inchikey=(),
+                formula=(),
+                distance=np.full(3, np.nan),
+            ),
+            replaced=replace(
+                predicted.chosen(["dimethyl sulfone (98.5 %)"]),
+                factors=rng.random((1, 5, 61)),
+                source=(),
+                inchikey=(),
+                formula=(),
+            ),
             version="0.0.1",
         ),
     )
