@@ -33,14 +33,10 @@ def spectra_to_wire(spectra: PredictedSpectra) -> dict[str, Any]:
 
 def spectra_from_wire(wire: dict[str, Any]) -> PredictedSpectra:
     """Return the spectra that `spectra_to_wire` wrote."""
-    return PredictedSpectra(
-        edge=wire["edge"],
-        candidate=tuple(wire["candidate"]),
-        supported=array_from_wire(wire["supported"]) != 0,
-        model=wire["model"],
-        **{name: tuple(wire[name]) for name in TEXTS},
-        **{name: array_from_wire(wire[name]) for name in ARRAYS},
-    )
+    arrays: dict[str, Any] = {name: array_from_wire(wire[name]) for name in ARRAYS}
+    texts: dict[str, Any] = {name: tuple(wire[name]) for name in ("candidate", *TEXTS)}
+    supported = array_from_wire(wire["supported"]) != 0
+    return PredictedSpectra(edge=wire["edge"], model=wire["model"], supported=supported, **texts, **arrays)
 
 
 def array_to_wire(array: Any) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Predictor:
         parts = self.parts(sorting.served(candidates, made), edge)
         sorting.check()
         spectra = self.named(edge, sorting.names, StructureSpectra.join(parts))
-        spectra = identified(spectra, sorting.kept, self.cores)
+        spectra = identified(spectra, sorting.kept)
         return Prediction(spectra, self.population(edge), tuple(sorting.rejected))
 
     def parts(self, structures: Iterable[list[AtomGraph]], edge: str) -> list[StructureSpectra]:
@@ -111,7 +111,7 @@ class Predictor:
         )
 
 
-def identified(spectra: PredictedSpectra, candidates: Sequence[Candidate], cores: int) -> PredictedSpectra:
-    """Say of spectra what their structures are; `cores`: how many are used."""
-    inchikey, formula = zip(*identify(candidates, cores), strict=True)
+def identified(spectra: PredictedSpectra, candidates: Sequence[Candidate]) -> PredictedSpectra:
+    """Say of spectra what their structures are."""
+    inchikey, formula = zip(*identify(candidates), strict=True)
     return replace(spectra, inchikey=inchikey, formula=formula)

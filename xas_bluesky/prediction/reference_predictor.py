@@ -80,7 +80,7 @@ class ReferencePredictor:
             distance=np.full(count, np.nan),
         )
         spectra = replace(self.beside.named(edge, sorting.names, found), model=self.model)
-        spectra = identified(spectra, sorting.kept, self.beside.cores)
+        spectra = identified(spectra, sorting.kept)
         return Prediction(spectra, population, tuple(sorting.rejected))
 
 

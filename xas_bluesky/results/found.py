@@ -1,6 +1,6 @@
 """What a search found: a lazy sequence of records, and one record; nothing is fetched before it is asked for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
@@ -162,7 +162,7 @@ class Records(Sequence[FoundRecord]):
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(what: str) -> Generator[None]:
     try:
         yield
     except (httpx.HTTPError, KeyError) as error:

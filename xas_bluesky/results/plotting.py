@@ -42,7 +42,7 @@ def plot_overview(table: "DataFrame", ax: "Axes | None" = None) -> "Axes":
     for sample, rows in table.groupby("sample", sort=False):
         ax.plot(rows["time"], rows["best_probability"], "o", label=str(sample))
     ax.set(xlabel="time", ylabel="probability of the best candidate", ylim=(-0.02, 1.02))
-    if 0 < table["sample"].nunique() <= 10:
+    if 0 < len(set(table["sample"])) <= 10:
         ax.legend()
     return ax
 

@@ -23,9 +23,10 @@ NORMALIZED = ("energy", "norm", "flat", "pre_edge", "post_edge")
 def write_reduced(reduced: "Container", scan: ReducedScan, access: Access = OPEN) -> str:
     """Write `scan` into a new container of `reduced`, remove what was there of the same run, and return its key.
 
-    All of it carries the tags of `access`. Metadata are flat where they are searched, `nexus` in NeXus's names, flags reason -> indices of points. Tables, a row a
-    point: `spectrum` (energy, a column a channel), `absorption` and `reference` (energy, mu, variance), `normalized`
-    (energy, norm, flat, pre_edge, post_edge). Raises SpectrumError for a scan that is of no run.
+    All of it carries the tags of `access`. Metadata are flat where they are searched, `nexus` in NeXus's names, flags
+    reason -> indices of points. Tables, a row a point: `spectrum` (energy, a column a channel), `absorption` and `reference`
+    (energy, mu, variance), `normalized` (energy, norm, flat, pre_edge, post_edge). Raises SpectrumError for a scan that is of
+    no run.
     """
     uid = scan.spectrum.metadata.get("uid")
     if not isinstance(uid, str):

@@ -1,14 +1,12 @@
 """Say what a candidate is, however it was written: its InChIKey and its formula."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from joblib import Parallel, delayed
 from rdkit import Chem, rdBase
 from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
 from xas_bluesky.candidates import Candidate
-from xas_bluesky.structures.building import CHUNK, CRYSTALS, FEW
+from xas_bluesky.structures.building import CRYSTALS
 from xas_bluesky.structures.crystals import crystal_formula
 from xas_bluesky.structures.molecules import parse_molecule
 
@@ -16,20 +14,12 @@ Identity = tuple[str, str]
 """InChIKey, empty where there is none, and formula in Hill's order: carbon, hydrogen, then by the alphabet."""
 
 
-def identify(candidates: Sequence[Candidate], cores: int = -1) -> list[Identity]:
+def identify(candidates: Sequence[Candidate]) -> list[Identity]:
     """Identify candidates that can be read, in order.
 
     The formula of a molecule counts its atoms and names its charge, as in C2H3O2-; that of a crystal is reduced to the
-    smallest whole numbers. `cores`: as for `make_graphs`. Raises CandidateError for what cannot be read.
+    smallest whole numbers. Raises CandidateError for what cannot be read.
     """
-    if len(candidates) <= FEW:
-        return _identify(candidates)
-    chunks = (candidates[start : start + CHUNK] for start in range(0, len(candidates), CHUNK))
-    pool: Any = Parallel(n_jobs=cores)
-    return [identity for made in pool(delayed(_identify)(chunk) for chunk in chunks) for identity in made]
-
-
-def _identify(candidates: Sequence[Candidate]) -> list[Identity]:
     return [("", crystal_formula(one)) if one.format in CRYSTALS else _of_molecule(one) for one in candidates]
 
 
