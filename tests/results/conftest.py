@@ -1,12 +1,16 @@
 """One record to save, and catalogs that other processes own."""
 
+import os
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
@@ -133,6 +137,35 @@ def in_process() -> Iterator[Callable[[str, Path], "subprocess.Popen[str]"]]:
         command = [sys.executable, "-c", script + textwrap.dedent(code)]
         started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
         return started[-1]
+
+    yield start
+    for process in started:
+        with process:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """Run `tiled serve …` in another process until the module's tests are done, and return its URL."""
+    started: list[subprocess.Popen[bytes]] = []
+    log = tmp_path_factory.mktemp("server") / "log"
+
+    def start(*arguments: str) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "-m", "tiled", "serve", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+        with log.open("wb") as written:
+            started.append(subprocess.Popen(command, stdout=written, stderr=written, env={**os.environ, "PYTHONWARNINGS": ""}))
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
+        while time.monotonic() < deadline and started[-1].poll() is None:
+            try:
+                httpx.get(f"{url}/api/v1/", timeout=5, trust_env=False)
+            except httpx.HTTPError:
+                time.sleep(0.1)
+            else:
+                return url
+        pytest.fail(f"tiled serve {' '.join(arguments)} did not start:\n{log.read_text()}")
 
     yield start
     for process in started:
