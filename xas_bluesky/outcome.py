@@ -112,6 +112,7 @@ class Outcome:
             errors=self.errors,
             warnings=tuple(self.warnings),
             inputs=inputs,
+            measured=self.steps[-1].absorption,
         )
 
 

@@ -128,7 +128,8 @@ class PredictedSpectra:
     (n,) False where a structure is unlike all of the training set; `distance` (n,) how far it lies from that set, in the
     networks' latent space and its own unit: the larger, the less like it; NaN in a record from before this was kept;
     `model`: the hash of the weights; `source` (n,): "model", or "theory" where the spectrum is computed from first
-    principles; empty where all are the model's.
+    principles; empty where all are the model's. `inchikey`, `formula` (n,): what the structures are, an empty text where there
+    is no such thing (a crystal has no InChIKey); empty tuples where that was never asked.
     """
 
     edge: str
@@ -142,6 +143,8 @@ class PredictedSpectra:
     distance: Array
     model: str
     source: tuple[str, ...] = ()
+    inchikey: tuple[str, ...] = ()
+    formula: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.candidate)
@@ -150,14 +153,14 @@ class PredictedSpectra:
         """Return the spectra of these candidates, in this order."""
         rows = [self.candidate.index(name) for name in names]
         parts = {part: getattr(self, part)[rows] for part in (*BY_CANDIDATE, "distance")}
-        source = tuple(self.source[row] for row in rows) if self.source else ()
-        return replace(self, candidate=tuple(names), source=source, **parts)
+        said = {name: tuple(getattr(self, name)[row] for row in rows) for name in TEXTS if getattr(self, name)}
+        return replace(self, candidate=tuple(names), **said, **parts)
 
     def with_rows(self, other: "PredictedSpectra") -> "PredictedSpectra":
         """Return these spectra with those of `other`, and their sources, in the place of the same candidates' own.
 
         `other` holds some of the candidates, on the same energies. Factors get rows of zeros up to the larger number of
-        rows; `distance` and `model` stay.
+        rows; `distance`, `model` and what the structures are stay.
         """
         rows = [self.candidate.index(name) for name in other.candidate]
         rank = max(self.factors.shape[1], other.factors.shape[1])
@@ -172,6 +175,8 @@ class PredictedSpectra:
 
 
 BY_CANDIDATE = ("mean", "std", "factors", "ionization", "supported")
+TEXTS = ("source", "inchikey", "formula")
+"""What may be said of each candidate, or of none."""
 
 
 def _padded(factors: Array, rank: int) -> Array:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xas_bluesky.spectra import Array, PredictedSpectra, Prediction
+from xas_bluesky.spectra import TEXTS, Array, PredictedSpectra, Prediction
 
 ARRAYS = ("energy", "mean", "std", "factors", "ionization", "distance")
 
@@ -27,20 +27,16 @@ def prediction_from_wire(wire: dict[str, Any]) -> Prediction:
 def spectra_to_wire(spectra: PredictedSpectra) -> dict[str, Any]:
     """Return predicted spectra as JSON values."""
     arrays = {name: array_to_wire(getattr(spectra, name)) for name in (*ARRAYS, "supported")}
-    names = {"candidate": list(spectra.candidate), "source": list(spectra.source)}
+    names = {name: list(getattr(spectra, name)) for name in ("candidate", *TEXTS)}
     return {"edge": spectra.edge, "model": spectra.model, **names, **arrays}
 
 
 def spectra_from_wire(wire: dict[str, Any]) -> PredictedSpectra:
     """Return the spectra that `spectra_to_wire` wrote."""
-    return PredictedSpectra(
-        edge=wire["edge"],
-        candidate=tuple(wire["candidate"]),
-        supported=array_from_wire(wire["supported"]) != 0,
-        model=wire["model"],
-        source=tuple(wire["source"]),
-        **{name: array_from_wire(wire[name]) for name in ARRAYS},
-    )
+    arrays: dict[str, Any] = {name: array_from_wire(wire[name]) for name in ARRAYS}
+    texts: dict[str, Any] = {name: tuple(wire[name]) for name in ("candidate", *TEXTS)}
+    supported = array_from_wire(wire["supported"]) != 0
+    return PredictedSpectra(edge=wire["edge"], model=wire["model"], supported=supported, **texts, **arrays)
 
 
 def array_to_wire(array: Any) -> dict[str, Any]:

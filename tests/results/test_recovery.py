@@ -82,7 +82,7 @@ def test_a_run_goes_on_without_its_server_and_is_whole_when_it_is_back(server, r
         engine.subscribe(writer)
         engine.subscribe(kill_at_the_fifth_event)
         (uid,) = engine(count([SynSignal(name="det", func=lambda: 1.0)], num=30))
-        with pytest.raises(CatalogError, match="catalog http://127.0.0.1"):
+        with pytest.raises(CatalogError, match=r"catalog http://127\.0\.0\.1"):
             catalog.save(replace(record, raw_uid=uid))
         server.start()
     assert writer.unwritten == []

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from itertools import cycle
 from pathlib import Path
@@ -18,7 +18,7 @@ from xas_bluesky.prediction.devices import find_devices
 from xas_bluesky.prediction.sorting import Sorting
 from xas_bluesky.prediction.structure_spectra import StructureSpectra, population_spectra, structure_spectra
 from xas_bluesky.spectra import PredictedSpectra, Prediction
-from xas_bluesky.structures import AtomGraph, make_graphs
+from xas_bluesky.structures import AtomGraph, identify, make_graphs
 
 BATCH_ATOMS = {"cpu": 300, "cuda": 20_000}
 """Atoms at a time: on a CPU as many as its cache holds the messages of, on a GPU as many as keep it busy."""
@@ -76,6 +76,7 @@ class Predictor:
         parts = self.parts(sorting.served(candidates, made), edge)
         sorting.check()
         spectra = self.named(edge, sorting.names, StructureSpectra.join(parts))
+        spectra = identified(spectra, sorting.kept)
         return Prediction(spectra, self.population(edge), tuple(sorting.rejected))
 
     def parts(self, structures: Iterable[list[AtomGraph]], edge: str) -> list[StructureSpectra]:
@@ -108,3 +109,9 @@ class Predictor:
             distance=found.distance,
             model=self.model,
         )
+
+
+def identified(spectra: PredictedSpectra, candidates: Sequence[Candidate]) -> PredictedSpectra:
+    """Say of spectra what their structures are."""
+    inchikey, formula = zip(*identify(candidates), strict=True)
+    return replace(spectra, inchikey=inchikey, formula=formula)

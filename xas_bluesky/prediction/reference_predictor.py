@@ -16,7 +16,7 @@ from xas_bluesky.errors import CandidateError, ModelError
 from xas_bluesky.models import hash_files
 from xas_bluesky.models.message_passing import bond_graph
 from xas_bluesky.models.reference_model import ReferenceModel, load_reference
-from xas_bluesky.prediction.predictor import Predictor
+from xas_bluesky.prediction.predictor import Predictor, identified
 from xas_bluesky.prediction.sorting import Sorting
 from xas_bluesky.prediction.structure_spectra import StructureSpectra
 from xas_bluesky.spectra import Prediction
@@ -80,6 +80,7 @@ class ReferencePredictor:
             distance=np.full(count, np.nan),
         )
         spectra = replace(self.beside.named(edge, sorting.names, found), model=self.model)
+        spectra = identified(spectra, sorting.kept)
         return Prediction(spectra, population, tuple(sorting.rejected))
 
 

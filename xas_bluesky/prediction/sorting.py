@@ -13,9 +13,9 @@ Structure = TypeVar("Structure")
 
 @dataclass(frozen=True, slots=True)
 class Sorting:
-    """Collect the names of the candidates that are served, and why the others are rejected."""
+    """Collect the candidates that are served, and why the others are rejected."""
 
-    names: list[str] = field(default_factory=list[str])
+    kept: list[Candidate] = field(default_factory=list[Candidate])
     rejected: list[str] = field(default_factory=list[str])
 
     def served(self, candidates: Sequence[Candidate], made: Iterable[Structure | str]) -> Generator[Structure]:
@@ -30,11 +30,16 @@ class Sorting:
             if isinstance(structure, str):
                 self.rejected.append(structure)
             else:
-                self.names.append(candidate.name)
+                self.kept.append(candidate)
                 taken.add(candidate.name)
                 yield structure
 
+    @property
+    def names(self) -> list[str]:
+        """Name the candidates that are served, in order."""
+        return [candidate.name for candidate in self.kept]
+
     def check(self) -> None:
         """Raise CandidateError when none is served."""
-        if not self.names:
+        if not self.kept:
             raise CandidateError("; ".join(self.rejected) or "no candidate was given; name at least one structure")

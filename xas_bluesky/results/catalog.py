@@ -6,18 +6,20 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import httpx
 
-from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import CatalogError, SettingsError
+from xas_bluesky.results.access import OPEN, Access, access_of
 from xas_bluesky.results.connection import ANALYSES, REDUCED, RUNS, connect, make_containers
 from xas_bluesky.results.drafts import Drafts, state_of
-from xas_bluesky.results.records import AnalysisRecord, escape, read_record, summarize, write_record
+from xas_bluesky.results.record_nodes import read_record, write_record
+from xas_bluesky.results.records import AnalysisRecord
 from xas_bluesky.results.recovery import recover
 from xas_bluesky.results.reduced import newest_of, read_reduced, write_reduced
 from xas_bluesky.results.replay import Documents, backup_name, read_backup, read_run
+from xas_bluesky.results.searching import Conditions, search
 from xas_bluesky.results.server import Address, EmbeddedServer, check_folder, enter_folder, find_server
 from xas_bluesky.results.writer import RunWriter
 from xas_bluesky.spectra import ReducedScan
@@ -98,7 +100,7 @@ class Catalog:
         self.draft(record)
         self._unsaved.add(record.raw_uid)
         with self._explained("the analysis record could not be written; it is kept until the server is back"):
-            key = write_record(self.analyses, record)
+            key = write_record(self.analyses, record, self._access(record.raw_uid))
         self._saved(record)
         self._save_again()
         return key
@@ -128,7 +130,7 @@ class Catalog:
                 partly = self.analyses.search(Key("raw_uid") == record.raw_uid).search(Key("time") == record.time)
                 for key in list(partly):
                     self.analyses.delete_contents(key, recursive=True, external_only=False)
-                return write_record(self.analyses, record)
+                return write_record(self.analyses, record, self._access(record.raw_uid))
         except CatalogError:
             logger.exception("run %s: its record waits in a file for the server", record.raw_uid)
             return None
@@ -150,7 +152,7 @@ class Catalog:
         Raises SpectrumError for a scan that is of no run.
         """
         with self._explained("the reduced scan could not be written"):
-            return write_reduced(self.reduced, scan)
+            return write_reduced(self.reduced, scan, self._access(scan.spectrum.metadata.get("uid")))
 
     def load_reduced(self, raw_uid: str) -> ReducedScan:
         """Read back the reduced scan of a run."""
@@ -160,42 +162,15 @@ class Catalog:
                 raise CatalogError(f"catalog {self.where}: holds no reduced scan of run {raw_uid!r}; give another run's uid")
             return read_reduced(found)
 
-    def search(
-        self,
-        *,
-        sample: str | None = None,
-        candidate: str | None = None,
-        min_probability: float | None = None,
-        edge: str | None = None,
-        limit: int = 100,
-    ) -> list[dict[str, Any]]:
+    def search(self, *, limit: int = 100, **conditions: Unpack[Conditions]) -> list[dict[str, Any]]:
         """List the analysis records that meet every condition given, newest first, as plain JSON.
 
-        `min_probability` is asked of `candidate`, wherever it ranks, or of the best candidate where none is named.
-        Raises EdgeError or SettingsError for a condition that makes no sense.
+        The conditions are those of `results.search`. Raises EdgeError or SettingsError for one that makes no sense.
         """
-        if min_probability is not None and not 0 <= min_probability <= 1:
-            raise SettingsError(f"min_probability: got {min_probability}, expected a number from 0 to 1")
         if limit < 1:
             raise SettingsError(f"limit: got {limit}, expected at least 1")
-        from tiled.queries import Key
-
-        least = float(min_probability or 0)
-        conditions: list[Any] = []
-        if sample is not None:
-            conditions.append(Key("sample") == sample)
-        if edge is not None:
-            conditions.append(Key("edge") == str(find_edge(edge)))
-        if candidate is not None:
-            conditions.append(Key(f"probability.{escape(candidate)}") >= least)
-        elif min_probability is not None:
-            conditions.append(Key("best_probability") >= least)
         with self._explained("the analysis records could not be searched"):
-            found = self.analyses
-            for condition in conditions:
-                found = found.search(condition)
-            newest_first = found.sort(("time", -1)).items()[:limit]
-            return [summarize(key, container.metadata) for key, container in newest_first]
+            return [record.to_json() for record in search(self, **conditions)[:limit]]
 
     def documents(self, run_uid: str) -> Documents:
         """Yield the documents of a run, whole or still being written: (name, document).
@@ -251,6 +226,12 @@ class Catalog:
                 root.context.close()
             if self._own_server is not None:
                 self._own_server.close()
+
+    def _access(self, raw_uid: object) -> Access:
+        if not isinstance(raw_uid, str):
+            return OPEN
+        file = self.backup_of(raw_uid)
+        return access_of(self.runs, raw_uid, read_backup(file, raw_uid) if file else iter(()))
 
     def _container(self, key: str) -> "Container":
         with self._explained(f"the container {key!r} could not be opened"):

@@ -50,8 +50,8 @@ class Inputs:
     version: str = field(default_factory=version_here)
 
 
-def write_inputs(record: "Container", inputs: Inputs) -> None:
-    """Write `inputs` into a container of their own, which a search of records does not read.
+def write_inputs(record: "Container", inputs: Inputs, tags: list[str] | None = None) -> None:
+    """Write `inputs` into a container of their own with these access tags, which a search of records does not read.
 
     Its metadata holds the numbers, null for no limit; the arrays `population` and `replaced` (n, 2 + r, m) hold mean, std
     and factors one below the other, and in their metadata the rest of PredictedSpectra.
@@ -65,14 +65,14 @@ def write_inputs(record: "Container", inputs: Inputs) -> None:
         "cost": _limits(inputs.cost),
         "anchor": list(inputs.anchor.energies) if inputs.anchor else None,
     }
-    container = record.create_container(INPUTS, metadata=metadata)
+    container = record.create_container(INPUTS, metadata=metadata, access_tags=tags)
     for key in ("population", "replaced"):
         spectra: PredictedSpectra | None = getattr(inputs, key)
         if spectra is not None:
             stacked = np.concatenate([spectra.mean[:, None], spectra.std[:, None], spectra.factors], axis=1)
             about = {name: getattr(spectra, name) for name in ("edge", "model", "candidate")}
             about |= {name: [_or_none(value) for value in getattr(spectra, name).tolist()] for name in BESIDE}
-            container.write_array(stacked, key=key, metadata=about)
+            container.write_array(stacked, key=key, metadata=about, access_tags=tags)
 
 
 def read_inputs(container: "Container") -> Inputs:

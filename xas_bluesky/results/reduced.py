@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xas_bluesky.errors import SpectrumError
+from xas_bluesky.results.access import OPEN, Access
 from xas_bluesky.results.nexus import describe
 from xas_bluesky.spectra import Absorption, Array, NormalizedSpectrum, ReducedScan, Spectrum
 
@@ -19,20 +20,22 @@ ABSORPTION = ("energy", "mu", "variance")
 NORMALIZED = ("energy", "norm", "flat", "pre_edge", "post_edge")
 
 
-def write_reduced(reduced: "Container", scan: ReducedScan) -> str:
+def write_reduced(reduced: "Container", scan: ReducedScan, access: Access = OPEN) -> str:
     """Write `scan` into a new container of `reduced`, remove what was there of the same run, and return its key.
 
-    Metadata are flat where they are searched, `nexus` in NeXus's names, flags reason -> indices of points. Tables, a row a
-    point: `spectrum` (energy, a column a channel), `absorption` and `reference` (energy, mu, variance), `normalized`
-    (energy, norm, flat, pre_edge, post_edge). Raises SpectrumError for a scan that is of no run.
+    All of it carries the tags of `access`. Metadata are flat where they are searched, `nexus` in NeXus's names, flags
+    reason -> indices of points. Tables, a row a point: `spectrum` (energy, a column a channel), `absorption` and `reference`
+    (energy, mu, variance), `normalized` (energy, norm, flat, pre_edge, post_edge). Raises SpectrumError for a scan that is of
+    no run.
     """
     uid = scan.spectrum.metadata.get("uid")
     if not isinstance(uid, str):
         raise SpectrumError("reduced scan: its metadata name no run (uid); only what was measured in a run is kept")
     earlier = list(_records_of(reduced, uid).keys())
-    container = reduced.create_container(metadata=to_metadata(scan), specs=[SPEC])
+    metadata = {**to_metadata(scan), **access.metadata()}
+    container = reduced.create_container(metadata=metadata, specs=[SPEC], access_tags=access.tags)
     for name, columns in _tables(scan).items():
-        container.write_table(columns, key=name)
+        container.write_table(columns, key=name, access_tags=access.tags)
     if earlier:  # last, so that there is a whole one at any time
         reduced.delete_contents(earlier, recursive=True, external_only=False)
     return container.item["id"]

@@ -29,7 +29,7 @@ class TiledThread:
         folder = folder.resolve()
         if not (folder / DATABASE_FILE).exists():
             with ThreadPoolExecutor(1) as thread:  # this one may be running a loop already
-                thread.submit(asyncio.run, _make_database(folder / DATABASE_FILE)).result()
+                thread.submit(asyncio.run, make_database(folder / DATABASE_FILE)).result()
         (folder / "data").mkdir(exist_ok=True)
         tables = ensure_uri(f"duckdb:///{folder / 'storage.duckdb'}")
         catalog = from_uri(
@@ -56,7 +56,7 @@ class TiledThread:
         self._thread.join()
 
 
-async def _make_database(file: Path) -> None:
+async def make_database(file: Path) -> None:
     """Make the database of a new catalog, marked with its version as Tiled marks it; whole, or not at all."""
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory

@@ -4,6 +4,7 @@ from xas_bluesky.structures.building import build_graphs, make_graphs, place_mol
 from xas_bluesky.structures.conformers import embed
 from xas_bluesky.structures.crystals import Crystal, crystal_graph, read_crystal
 from xas_bluesky.structures.graphs import AtomGraph, environment, kind_of, molecular_graph
+from xas_bluesky.structures.identity import identify
 from xas_bluesky.structures.molecules import describe, read_molecule
 from xas_bluesky.structures.split import Part, split
 
@@ -16,6 +17,7 @@ __all__ = [
     "describe",
     "embed",
     "environment",
+    "identify",
     "kind_of",
     "make_graphs",
     "molecular_graph",

@@ -83,6 +83,13 @@ def read_crystal(candidate: Candidate, *absorbers: str) -> Crystal:
     return found
 
 
+def crystal_formula(candidate: Candidate) -> str:
+    """Return the formula of a CIF or POSCAR in Hill's order, in the smallest whole numbers; raises CandidateError."""
+    with _refuse_unreadable(describe(candidate), NAMES[candidate.format]):
+        atoms = (_read_cif if candidate.format == "cif" else _read_poscar)(candidate.structure, describe(candidate))
+        return atoms.symbols.formula.reduce()[0].format("hill")
+
+
 def crystal_graph(crystal: Crystal, *elements: str) -> AtomGraph:
     """Make the graph of a crystal with all neighbours in this and other cells, every atom of these elements an absorber.
 

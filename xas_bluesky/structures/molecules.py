@@ -35,7 +35,7 @@ def read_molecule(candidate: Candidate, *absorbers: str) -> Chem.Mol:
         raise CandidateError(
             f"{where}: a {NAMES[candidate.format]} holds a crystal, not a molecule; give SMILES, a mol block or an xyz block"
         )
-    molecule = _parse(candidate, where)
+    molecule = parse_molecule(candidate)
     if molecule.GetNumAtoms() == 0:
         raise CandidateError(f"{where}: the {NAMES[candidate.format]} holds no atom; correct or remove it")
     if strange := [atom.GetSymbol() for atom in molecule.GetAtoms() if not 0 < atom.GetAtomicNum() <= HEAVIEST]:
@@ -46,7 +46,6 @@ def read_molecule(candidate: Candidate, *absorbers: str) -> Chem.Mol:
     if not any(atom.GetSymbol() in absorbers for atom in molecule.GetAtoms()):
         role = "the absorber of this edge" if len(absorbers) == 1 else "the absorbers of these edges"
         raise CandidateError(f"{where}: {what} holds no {wanted}, {role}; remove it")
-    _join_split_oxides(molecule)
     if molecule.GetNumConformers() and molecule.GetConformer().Is3D():
         return _with_positions(molecule, where)
     canonical = Chem.MolFromSmiles(Chem.MolToSmiles(molecule))
@@ -55,8 +54,9 @@ def read_molecule(candidate: Candidate, *absorbers: str) -> Chem.Mol:
     return Chem.AddHs(canonical)
 
 
-def _parse(candidate: Candidate, where: str) -> Chem.Mol:
-    text = candidate.structure
+def parse_molecule(candidate: Candidate) -> Chem.Mol:
+    """Read the text of a molecule, S⁺–O⁻ as S=O; raises CandidateError for text that cannot be read."""
+    where, text = describe(candidate), candidate.structure
     with rdBase.BlockLogs():
         if candidate.format == "smiles":
             molecule, problem = Chem.MolFromSmiles(text), f"{text!r} is not a valid SMILES string"
@@ -71,6 +71,7 @@ def _parse(candidate: Candidate, where: str) -> Chem.Mol:
                 )
     if not molecule:
         raise CandidateError(f"{where}: {problem}; correct or remove it")
+    _join_split_oxides(molecule)
     return molecule
 
 
