@@ -38,7 +38,7 @@ OPEN = Access()
 def access_of(runs: "Container", raw_uid: str, backup: Documents) -> Access:
     """Return the access of a run, from its node in Tiled, or else from its start document in `backup`."""
     try:
-        run: Any = runs[raw_uid] if raw_uid in runs else None
+        run: Any = runs.get(raw_uid, None)
     except ValueError:  # the client of runs takes the beginning of a uid too, from five characters on
         run = None
     if run is not None:
