@@ -5,7 +5,7 @@
 
 The records are one real record's metadata with other samples, candidates and times, put into the server's database row by row
 as Tiled lays them out, since 10,000 requests would take longer than all else and their arrays play no part in a search. Every
-search is made by the public functions over HTTP, with a length, the newest ten records, and what they say.
+search is made by the public functions over HTTP, for the newest ten records and what they say.
 """
 
 import argparse
@@ -54,14 +54,14 @@ def record(index: int, candidates: int, rng: random.Random) -> AnalysisRecord:
     )
     cuts = range(0, candidates, MEMBERS)
     groups = tuple(Group(names[at : at + MEMBERS], sum(chances[at : at + MEMBERS])) for at in cuts)
-    nothing = np.zeros((candidates, 0))
+    nothing = np.zeros((candidates, 2))
     predicted = PredictedSpectra(
         edge=rng.choice(["S K", "O K", "N K", "C K", "Cu K"]),
         candidate=names,
-        energy=np.zeros(0),
+        energy=np.arange(2.0),
         mean=nothing,
         std=nothing,
-        factors=np.zeros((candidates, 0, 0)),
+        factors=np.zeros((candidates, 1, 2)),
         ionization=np.zeros(candidates),
         supported=np.ones(candidates, dtype=np.bool_),
         distance=np.zeros(candidates),

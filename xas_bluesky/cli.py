@@ -157,9 +157,15 @@ def simulate(
 def results(
     catalog: CatalogPlace = DEFAULT_CATALOG,
     sample: Annotated[str | None, typer.Option(help="only this sample")] = None,
-    candidate: Annotated[str | None, typer.Option(help="only records that rank this candidate")] = None,
+    candidate: Annotated[str | None, typer.Option(help="only records that rank it: a name or an InChIKey")] = None,
+    formula: Annotated[str | None, typer.Option(help="only records that rank a candidate of this formula")] = None,
     min_probability: Annotated[float | None, typer.Option(help="of the candidate, or of the best one")] = None,
     edge: Annotated[str | None, typer.Option(help='only this edge, as in "S K"')] = None,
+    since: Annotated[str | None, typer.Option(help="answered at or after this date or time, as in 2026-12-01")] = None,
+    until: Annotated[str | None, typer.Option(help="answered before this time, or on this day or earlier")] = None,
+    stop_reason: Annotated[str | None, typer.Option(help="why it stopped: sure, budget, interrupted, …")] = None,
+    model: Annotated[str | None, typer.Option(help="only answers of the model with this hash")] = None,
+    limit: Annotated[int, typer.Option(help="list so many, the newest")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List what the catalog holds, newest first."""
@@ -167,7 +173,18 @@ def results(
     from xas_bluesky.results import open_catalog
 
     with open_catalog(catalog, create=False) as opened:
-        found = opened.search(sample=sample, candidate=candidate, min_probability=min_probability, edge=edge)
+        found = opened.search(
+            sample=sample,
+            candidate=candidate,
+            formula=formula,
+            min_probability=min_probability,
+            edge=edge,
+            since=since,
+            until=until,
+            stop_reason=stop_reason,
+            model=model,
+            limit=limit,
+        )
     _show({"results": found}, as_json, results_table(found))
 
 

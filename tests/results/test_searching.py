@@ -172,9 +172,14 @@ def test_only_what_is_asked_for_is_fetched(catalog, requests):
     assert requests == []
     first = found[0]
     assert (first.metadata["sample"], len(requests)) == ("short", 1)
+    assert [record.metadata["sample"] for record in found[:2]] == ["short", "long"]
+    assert len(requests) == 2
     narrowed = found[1:]
     assert len(narrowed) == 2
-    assert len(requests) == 2
+    assert len(requests) == 3
+    assert [record.metadata["sample"] for record in narrowed[::-1][:1]] == ["unidentified"]
+    assert [record.metadata["sample"] for record in found[2:0:-1][1:]] == ["long"]
+    assert list(found[::-1][5:]) == []
     assert [record.metadata["sample"] for record in narrowed] == ["long", "unidentified"]
     assert [record.metadata["sample"] for record in found[::-1]] == ["unidentified", "long", "short"]
     assert found[-1].metadata["sample"] == narrowed[-1].metadata["sample"] == "unidentified"

@@ -89,18 +89,14 @@ class Records(Sequence[FoundRecord]):
     What is found anew shifts the places of older records: take what you need in one slice or one loop.
     """
 
-    def __init__(self, container: "Container", places: range | None = None) -> None:
+    def __init__(self, container: "Container", part: slice | None = None) -> None:
         self._container = container
-        self._places = places
+        self._part = part or slice(None)
 
     def __repr__(self) -> str:
         return f"<{len(self)} analysis records>"
 
     def __len__(self) -> int:
-        if self._places is None:
-            with _explained("the search"):
-                # a client that has fetched a page knows only a lower bound
-                self._places = range(len(self._container.new_variation()))
         return len(self._places)
 
     @overload
@@ -108,12 +104,13 @@ class Records(Sequence[FoundRecord]):
     @overload
     def __getitem__(self, index: slice) -> "Records": ...
     def __getitem__(self, index: int | slice) -> "FoundRecord | Records":
-        """Fetch one record, or narrow to a slice of them, which fetches nothing yet."""
+        """Fetch one record, or narrow to a slice of them, which fetches no record yet."""
         if isinstance(index, slice):
-            return Records(self._container, self._sliced(index))
+            whole = self._part == slice(None)
+            return Records(self._container, index if whole else _as_slice(self._places[index]))
         try:
-            # from the front no length is needed
-            place = index if self._places is None and index >= 0 else self._known()[index]
+            # counted from the front, no length is needed
+            place = index if self._part == slice(None) and index >= 0 else self._places[index]
             with _explained("the search"):
                 return FoundRecord(*self._container.items()[place])
         except IndexError:
@@ -140,25 +137,31 @@ class Records(Sequence[FoundRecord]):
 
         return plot_overview(self.to_dataframe(), ax)
 
-    def _known(self) -> range:
-        len(self)
-        assert self._places is not None  # noqa: S101
-        return self._places
-
-    def _sliced(self, index: slice) -> range:
-        return self._known()[index]
+    @cached_property
+    def _places(self) -> range:
+        """Ask the server how many there are, and return the places of ours among these."""
+        with _explained("the search"):
+            # a client that has fetched a page knows only a lower bound
+            return range(len(self._container.new_variation()))[self._part]
 
     def _fetched(self) -> Iterator[tuple[str, "Container"]]:
-        places = self._places
+        start, stop, step = self._part.start or 0, self._part.stop, self._part.step or 1
         with _explained("the search"):
-            if places is None:
+            if self._part == slice(None):
                 yield from self._container.items()
-            elif places:
+            elif step == 1 and start >= 0 and stop is not None and stop >= 0:
+                yield from self._container.items()[start : max(start, stop)]
+            elif places := self._places:
                 first, last = min(places[0], places[-1]), max(places[0], places[-1])
                 covered = self._container.items()[first : last + 1]
-                for place in places:
-                    if place - first < len(covered):  # else it is gone by now
-                        yield covered[place - first]
+                yield from (covered[place - first] for place in places if place - first < len(covered))
+
+
+def _as_slice(places: range) -> slice:
+    """Return the slice of all records that these places are."""
+    if not places:
+        return slice(0, 0)
+    return slice(places.start, None if places.stop < 0 else places.stop, places.step)
 
 
 @contextmanager

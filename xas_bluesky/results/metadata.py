@@ -30,7 +30,7 @@ BY_NAME, BY_INCHIKEY, BY_FORMULA = "probability", "probability_by_inchikey", "pr
 """The keys of the probabilities of all that is ranked; below them, an escaped name each."""
 SEARCH_KEYS = ("best_candidate", "best_probability", BY_NAME, BY_INCHIKEY, BY_FORMULA, "candidates", "stop_kind")
 """Metadata that repeats others in a form that Tiled's queries reach."""
-SHORT = 50
+SHORT = 20
 """A ranking of no more candidates stands in the metadata as well: a longer one would slow every search."""
 
 
@@ -67,7 +67,7 @@ def to_metadata(record: "AnalysisRecord") -> dict[str, Any]:
         "best_probability": best.probability,
         "inchikey": inchikey.get(best.candidate) or None,
         "formula": formula.get(best.candidate) or None,
-        BY_NAME: {escape(entry.candidate): entry.probability for entry in record.ranking},
+        BY_NAME: {escape(entry.candidate): _rounded(entry.probability) for entry in record.ranking},
         BY_INCHIKEY: _summed(record.ranking, inchikey),
         BY_FORMULA: _summed(record.ranking, formula),
         "from_theory": [
@@ -102,4 +102,9 @@ def _summed(ranking: Iterable[Ranked], label: Mapping[str, str]) -> dict[str, fl
     for entry in ranking:
         if entry.candidate in label:
             total[escape(label[entry.candidate])] += entry.probability
-    return dict(total)
+    return {name: _rounded(probability) for name, probability in total.items()}
+
+
+def _rounded(probability: float) -> float:
+    """Leave out digits that nobody searches by: every search reads all of these."""
+    return float(f"{probability:.6g}")
