@@ -108,11 +108,12 @@ class Manager:
             self.until(lambda: uid in catalog.runs and "stop" in catalog.runs[uid].metadata)
             return dict(catalog.runs[uid].metadata)
 
-    def points(self):
-        """How many points the last run has so far, by its raw documents in Tiled."""
+    def points(self, sample):
+        """How many points the last run has so far, by its raw documents in Tiled; none where it is of another sample."""
         with open_catalog(self.catalog) as catalog:
-            runs = list(catalog.runs.values())
-            return len(runs[-1]["primary"].read()["time"]) if runs and "primary" in runs[-1] else 0
+            run = list(catalog.runs.values())[-1]
+            begun = run.metadata["start"]["sample_name"] == sample and "primary" in run
+            return len(run["primary"].read()["time"]) if begun else 0
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +194,7 @@ def test_a_run_is_paused_resumed_and_completed(manager):
 
 def test_an_aborted_agent_closes_its_run_and_keeps_a_record(manager):
     manager.start("agent_xas", candidates=str(manager.folder / "list.smi"), edge="S K", sample="aborted", points=1000)
-    manager.until(lambda: manager.points() > 20)
+    manager.until(lambda: manager.points("aborted") > 20)
     manager.ask("re_pause", option="immediate")
     manager.until(lambda: manager.status()["manager_state"] == "paused")
     manager.ask("re_abort")

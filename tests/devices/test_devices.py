@@ -187,13 +187,14 @@ def test_a_detector_that_says_nan_costs_its_points_only(engine, devices, switch)
     for broken in ("itrans", "fluorescence"):
         engine(bps.mv(devices.energy, E0 - 20))
 
-        def go_wrong(broken=broken):
-            switch("sim:nan", broken)
-            threading.Timer(0.2, switch, ("sim:nan", "none")).start()
+        def mend(name, document):
+            if name == "event" and document["seq_num"] == 12:
+                switch("sim:nan", "none")
 
         request = regions(E0, [-25, -5, 20, 45], [5, 1, 2.5], [1, 1, 1])
-        collector, stop, _ = scan(engine, devices, request, (9, go_wrong))
-        switch("sim:nan", "none")
+        token = engine.subscribe(mend)
+        collector, stop, _ = scan(engine, devices, request, (9, lambda broken=broken: switch("sim:nan", broken)))
+        engine.unsubscribe(token)
         assert stop["exit_status"] == "success"
         mode = {"itrans": "transmission"}.get(broken, "fluorescence")
         reduced = reduce_scan(collector.spectrum(), devices.settings.overridden({"mode": mode}, "test"))
