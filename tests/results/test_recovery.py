@@ -1,22 +1,28 @@
 """A real Tiled server that is killed in the middle of a run, and started again."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
+from bluesky_tiled_plugins import TiledWriter
 from ophyd.sim import SynSignal
 
 from xas_bluesky.errors import CatalogError
-from xas_bluesky.results import open_catalog
-from xas_bluesky.results.recovery import recover
+from xas_bluesky.results import Catalog, open_catalog
+from xas_bluesky.results.recovery import LOCK, recover
+from xas_bluesky.results.writer import RunWriter
 
 KEY = "a1b2c3d4"
 
@@ -86,7 +92,7 @@ def test_a_run_goes_on_without_its_server_and_is_whole_when_it_is_back(server, r
             catalog.save(replace(record, raw_uid=uid))
         server.start()
     assert writer.unwritten == []
-    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert {file.name for file in tmp_path.rglob("*") if file.is_file()} == {LOCK}
     with open_catalog(server.url) as again:
         run = again.runs[uid]
         assert run.metadata["stop"]["num_events"] == {"primary": 30}
@@ -127,6 +133,90 @@ engine(count([SynSignal(name="det", func=lambda: 1.0)], num=30))
         points = started["primary"].read().sizes["time"]
         assert points == started.metadata["stop"]["num_events"]["primary"]
         assert 6 <= points <= 7
+
+
+def documents(uid: str, points: int, *, stop: bool = True) -> list[tuple[str, dict[str, Any]]]:
+    about = {"uid": f"{uid}d", "time": 0.0, "run_start": uid, "name": "primary", "hints": {}, "configuration": {}}
+    keys = {"det": {"dtype": "number", "shape": [], "source": "here"}}
+    event = {"descriptor": f"{uid}d", "timestamps": {"det": 0.0}, "filled": {}}
+    ended = {"uid": f"{uid}s", "run_start": uid, "time": 9.0, "exit_status": "success", "num_events": {"primary": points}}
+    return [
+        ("start", {"uid": uid, "time": 0.0}),
+        ("descriptor", {**about, "object_keys": {}, "data_keys": keys}),
+        *(("event", {**event, "uid": f"{uid}{n}", "seq_num": n, "time": n, "data": {"det": n}}) for n in range(1, points + 1)),
+        *([("stop", ended)] if stop else []),
+    ]
+
+
+def put(folder: Path, run: list[tuple[str, dict[str, Any]]]) -> Path:
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{run[0][1]['uid'].split('-')[0]}.jsonl"
+    file.write_text("".join(json.dumps({"name": name, "doc": doc}) + "\n" for name, doc in run))
+    return file
+
+
+def points(catalog: Catalog, uid: str) -> list[int]:
+    return catalog.runs[uid]["primary"]["det"].read().tolist()
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_a_file_that_holds_less_than_tiled_replaces_nothing(catalog, tmp_path, stop):
+    uid = str(uuid4())
+    writer = TiledWriter(catalog.runs, batch_size=1)
+    for name, doc in documents(uid, 6, stop=stop):
+        writer(name, doc)
+    left = put(tmp_path / "journal", documents(uid, 4, stop=False))  # a machine that lost its power wrote no more of it
+    recover(catalog.runs, tmp_path / "backup", tmp_path / "journal")
+    assert points(catalog, uid) == [1, 2, 3, 4, 5, 6]
+    assert catalog.runs[uid].metadata.get("stop", {}).get("exit_status") == ("success" if stop else None)
+    assert left.exists() is not stop
+
+
+def test_the_backup_counts_where_the_journal_holds_less(catalog, tmp_path):
+    uid = str(uuid4())
+    put(tmp_path / "journal", documents(uid, 2, stop=False))
+    put(tmp_path / "backup", documents(uid, 5))
+    recover(catalog.runs, tmp_path / "backup", tmp_path / "journal")
+    assert points(catalog, uid) == [1, 2, 3, 4, 5]
+    assert catalog.runs[uid].metadata["stop"]["exit_status"] == "success"
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_a_file_that_cannot_be_written_keeps_no_other_from_it(catalog, tmp_path, caplog):
+    garbled = put(tmp_path / "backup", documents("00000000-1", 3))
+    garbled.write_text("\0\0\0" + garbled.read_text()[3:])
+    refused = put(tmp_path / "backup", documents("00000001-1", 3))
+    refused.write_text(refused.read_text().replace('"data": {"det": 2}', '"data": {"det": {"no": "number"}}'))
+    uid = str(uuid4())
+    put(tmp_path / "backup", documents(uid, 3))
+    recover(catalog.runs, tmp_path / "backup", tmp_path / "journal")
+    assert sorted((tmp_path / "backup").iterdir()) == [garbled, refused]
+    assert f"{garbled} waits to be written into Tiled (no run can be read from it" in caplog.text
+    assert points(catalog, uid) == [1, 2, 3]
+
+
+def test_several_threads_at_once_lose_nothing(catalog, tmp_path):
+    uids = [str(uuid4()) for _ in range(3)]
+    for uid in uids:
+        put(tmp_path / "backup", documents(uid, 3))
+    folders = tmp_path / "backup", tmp_path / "journal"
+    threads = [threading.Thread(target=recover, args=(catalog.runs, *folders)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [points(catalog, uid) for uid in uids] == [[1, 2, 3]] * 3
+    assert not list(tmp_path.rglob("*.jsonl"))
+
+
+def test_tiled_has_the_run_though_no_file_can_be_written(catalog, tmp_path):
+    (tmp_path / "file").touch()
+    uid = str(uuid4())
+    writer = RunWriter(catalog.runs, tmp_path / "file" / "backup", tmp_path / "file" / "journal")
+    for name, doc in documents(uid, 3):
+        writer(name, doc)
+    writer.close()
+    assert points(catalog, uid) == [1, 2, 3]
 
 
 def test_a_file_that_is_still_written_to_is_left_alone(catalog, tmp_path):

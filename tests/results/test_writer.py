@@ -48,3 +48,8 @@ def test_nothing_measured_is_lost_when_the_server_dies(tmp_path, in_process, mon
     (backup,) = writer.unwritten
     assert list(read_backup(backup)) == documents
     assert len(documents) == 33
+    uid = documents[0]["doc"]["uid"]
+    with open_catalog(tmp_path) as again:
+        assert again.runs[uid].metadata["stop"]["num_events"] == {"primary": 30}
+        assert again.runs[uid]["primary"]["seq_num"].read().tolist() == list(range(1, 31))
+    assert not backup.exists()

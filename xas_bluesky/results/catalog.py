@@ -97,8 +97,11 @@ class Catalog:
 
         That is tried with the next record, at the end, and when the catalog is opened again.
         """
-        self.draft(record)
-        self._unsaved.add(record.raw_uid)
+        try:
+            self.draft(record)
+            self._unsaved.add(record.raw_uid)
+        except OSError:
+            logger.exception("run %s: no file can keep its record while Tiled does not", record.raw_uid)
         with self._explained("the analysis record could not be written; it is kept until the server is back"):
             key = write_record(self.analyses, record, self._access(record.raw_uid))
         self._saved(record)
@@ -108,13 +111,16 @@ class Catalog:
     def recover(self) -> None:
         """Write the runs and records of processes that were killed or found no server; what cannot be written waits on."""
         folders = self._state / BACKUP, self._state / JOURNAL
-        if any(file for folder in folders for file in folder.glob("*.jsonl")):
-            recover(self.runs, *folders)
-        for record in self._drafts.left_over():
-            key = self._rewritten(record)
-            if key is None:
-                return
-            logger.warning("run %s: its record was left over, and is %s now (%s)", record.raw_uid, key, record.stop_reason)
+        try:
+            if any(file for folder in folders for file in folder.glob("*.jsonl")):
+                recover(self.runs, *folders)
+            for record in self._drafts.left_over():
+                key = self._rewritten(record)
+                if key is None:
+                    return
+                logger.warning("run %s: its record was left over, and is %s now (%s)", record.raw_uid, key, record.stop_reason)
+        except (OSError, CatalogError):
+            logger.exception("catalog %s: what was left over in %s waits until it is opened again", self.where, self._state)
 
     def _save_again(self) -> None:
         for record in self._drafts.own() if self._unsaved else []:

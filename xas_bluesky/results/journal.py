@@ -28,8 +28,11 @@ class Journal:
         uid = self._run_of(name, doc)
         if name == "start":
             self._folder.mkdir(parents=True, exist_ok=True)
-            file = (self._folder / backup_name(doc["uid"])).open("w", encoding="utf-8")
+            path = self._folder / backup_name(uid)
+            unfinished = path.with_suffix(".new")
+            file = unfinished.open("w", encoding="utf-8")
             fcntl.flock(file, fcntl.LOCK_EX)
+            unfinished.replace(path)  # locked before another process can see it, and take it for one that was left
             self._files[uid] = file
         if uid in self._files:
             self._files[uid].write(json.dumps({"name": name, "doc": sanitize_doc(dict(doc))}) + "\n")
@@ -39,7 +42,7 @@ class Journal:
         """Remove the file of a run that is kept elsewhere now."""
         file = self._files.pop(run_uid, None)
         if file is not None:
-            Path(file.name).unlink(missing_ok=True)
+            (self._folder / backup_name(run_uid)).unlink(missing_ok=True)
             file.close()
         for key in [key for key, uid in self._owner.items() if uid == run_uid]:
             del self._owner[key]

@@ -4,7 +4,8 @@ import fcntl
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,6 +18,7 @@ from xas_bluesky.results.replay import read_run, read_whole
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
+LOCK = "recovery.lock"
 KILLED = "interrupted: the session was killed"
 """The reason in the stop document of a run that nobody ended."""
 
@@ -27,31 +29,55 @@ Named = tuple[str, dict[str, Any]]
 def recover(runs: "Container", backup: Path, journal: Path) -> None:
     """Write into `runs` what lies in files: runs in `backup` that ended, and those in `journal` whose process was killed.
 
-    A run that Tiled has in part is written anew, and its file removed only when Tiled has all of it: no file is lost while
-    the server is away or refuses.
+    A run that Tiled has in part is written anew, and a file removed only when Tiled has all of it; nothing is removed while
+    the server is away or refuses, or has points that the file has not. While another thread or process does this, nothing
+    is done: two that delete and write one run could lose it.
     """
-    for file in _ended(journal):
-        if _written(runs, file):
-            (backup / file.name).unlink(missing_ok=True)  # the same run, up to where the server came back or the process ended
-    for file in sorted(backup.glob("*.jsonl")):
-        _written(runs, file)
+    try:
+        with _alone(backup.parent) as alone:
+            if alone:
+                for file in _ended(journal):
+                    _write_again(runs, file, ended=True)
+                for file in sorted(backup.glob("*.jsonl")):
+                    _write_again(runs, file, ended=False)
+    except (httpx.TransportError, OSError) as error:
+        logger.warning("runs in %s and %s wait for the server (%s)", backup, journal, error)
+
+
+@contextmanager
+def _alone(folder: Path) -> Generator[bool]:
+    """Say whether no other thread or process recovers what belongs to this folder, and keep them from it meanwhile."""
+    with (folder / LOCK).open("w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def _ended(journal: Path) -> Iterator[Path]:
     """Yield the files whose process has ended: their lock is free."""
     for file in sorted(journal.glob("*.jsonl")):
-        with file.open(encoding="utf-8") as held:
+        with file.open("r+", encoding="utf-8") as held:  # NFS locks only what may be written
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            documents = read_whole(file)
-            if documents and documents[-1][0] != "stop":
-                _close(file, documents)
             yield file
 
 
-def _close(file: Path, documents: list[Named]) -> None:
+def _documents(file: Path) -> list[Named]:
+    """Read the run in a file; an empty file is removed, one that holds something else is refused with CatalogError."""
+    documents = read_whole(file)
+    if not documents:
+        if file.stat().st_size:
+            raise CatalogError("no run can be read from it; look at it, and move it elsewhere")
+        file.unlink()
+    return documents
+
+
+def _closed(file: Path, documents: list[Named]) -> list[Named]:
     """Add the stop document that a killed process could not write."""
     events = Counter[str]()
     stream = {doc["uid"]: doc["name"] for name, doc in documents if name == "descriptor"}
@@ -64,52 +90,68 @@ def _close(file: Path, documents: list[Named]) -> None:
     unfinished = file.with_suffix(".new")
     unfinished.write_text("".join(json.dumps({"name": name, "doc": doc}) + "\n" for name, doc in whole), encoding="utf-8")
     unfinished.replace(file)
+    return whole
 
 
-def _written(runs: "Container", file: Path) -> bool:
-    """Write a run, and remove its file; say whether that was done."""
+def _write_again(runs: "Container", file: Path, *, ended: bool) -> None:
+    """Write a run, and remove its file; where that fails, log why and keep it.
+
+    `ended`: its process has; otherwise a run without a stop document goes on, and is left alone.
+    """
     from bluesky_tiled_plugins import TiledWriter
 
     try:
-        documents = read_whole(file)
+        documents = _documents(file)
         if not documents:
-            file.unlink()  # nothing was measured yet
-            return True
+            return
         uid = documents[0][1]["uid"]
+        if _is_whole(runs, uid, documents):
+            file.unlink()
+            return
         if documents[-1][0] != "stop":
-            return False  # it goes on
+            if not ended:
+                return
+            documents = _closed(file, documents)
         if uid in runs:
-            if _is_whole(runs, uid, documents):
-                file.unlink()
-                return True
+            if not _points(read_run(runs[uid])) <= _points(documents):
+                raise CatalogError(f"run {uid}: Tiled has points that are not in the file; both are left as they are")
             runs.delete_contents(uid, recursive=True, external_only=False)
         writer = TiledWriter(runs)
         for name, doc in documents:
             writer(name, doc)
         if not _is_whole(runs, uid, documents):
-            raise CatalogError(f"run {uid}: Tiled does not have all of {file}; the file is kept")
-    except (httpx.HTTPError, CatalogError, OSError, ValueError, KeyError) as error:
+            raise CatalogError(f"run {uid}: Tiled does not have all of it")
+    except httpx.TransportError:
+        raise  # the other files have to wait too
+    except Exception as error:  # Tiled's writer raises what it likes, and one run is not to keep a catalog shut
         logger.warning("%s waits to be written into Tiled (%s)", file, error)
-        return False
+        return
     file.unlink()
     logger.warning("run %s was written into Tiled from %s", uid, file)
-    return True
 
 
 def _is_whole(runs: "Container", uid: str, documents: list[Named]) -> bool:
-    """Say whether Tiled has the stop document of a run, and as many events of each stream as its documents."""
-    run = runs[uid]
-    return "stop" in run.metadata and _points(read_run(run)) == _points(iter(documents))
+    """Say whether Tiled has the stop document of a run, and all points that the documents themselves hold."""
+    if uid not in runs or "stop" not in runs[uid].metadata:
+        return False
+    return _points(documents, in_files=False) <= _points(read_run(runs[uid]))
 
 
-def _points(documents: Iterator[Named]) -> Mapping[str, int]:
-    """Count the points of each stream, those in files left out."""
+def _points(documents: Iterable[Named], *, in_files: bool = True) -> set[tuple[str, int]]:
+    """Return the points, each as stream and sequence number; `in_files`: also those whose values all lie in files."""
     stream: dict[str, str] = {}
-    found: dict[str, set[int]] = {}
+    empty: set[str] = set()
+    """descriptors of events without values"""
+    found: set[tuple[str, int]] = set()
     for name, doc in documents:
         if name == "descriptor":
             stream[doc["uid"]] = doc["name"]
-        elif name in ("event", "event_page"):
+            if all("external" in about for about in doc["data_keys"].values()):
+                empty.add(doc["uid"])
+        elif name in ("event", "event_page") and (in_files or doc["descriptor"] not in empty):
             numbers = doc["seq_num"] if name == "event_page" else [doc["seq_num"]]
-            found.setdefault(stream[doc["descriptor"]], set()).update(numbers)
-    return {key: len(numbers) for key, numbers in found.items()}
+            found.update((stream[doc["descriptor"]], number) for number in numbers)
+        elif name == "stream_datum" and in_files:
+            rows = range(doc["indices"]["start"], doc["indices"]["stop"])
+            found.update((stream[doc["descriptor"]], row + 1) for row in rows)
+    return found
