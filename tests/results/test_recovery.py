@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_written_keeps_no_other_from_it(catalog, tmp_path,
 def test_while_another_process_recovers_the_files_nothing_is_done(catalog, tmp_path):
     uid = str(uuid4())
     left = put(tmp_path / "backup", documents(uid, 3))
-    code = "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, fcntl.LOCK_EX); print('locked', flush=True); input()"
+    code = "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, 2); print('locked', flush=True); input()"
     command = [sys.executable, "-c", code, str(tmp_path / LOCK)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "locked\n"
