@@ -5,7 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -195,18 +194,19 @@ def test_a_file_that_cannot_be_written_keeps_no_other_from_it(catalog, tmp_path,
     assert points(catalog, uid) == [1, 2, 3]
 
 
-def test_several_threads_at_once_lose_nothing(catalog, tmp_path):
-    uids = [str(uuid4()) for _ in range(3)]
-    for uid in uids:
-        put(tmp_path / "backup", documents(uid, 3))
-    folders = tmp_path / "backup", tmp_path / "journal"
-    threads = [threading.Thread(target=recover, args=(catalog.runs, *folders)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [points(catalog, uid) for uid in uids] == [[1, 2, 3]] * 3
-    assert not list(tmp_path.rglob("*.jsonl"))
+def test_while_another_process_recovers_the_files_nothing_is_done(catalog, tmp_path):
+    uid = str(uuid4())
+    left = put(tmp_path / "backup", documents(uid, 3))
+    code = "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, 2); print('locked', flush=True); input()"
+    command = [sys.executable, "-c", code, str(tmp_path / LOCK)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        recover(catalog.runs, tmp_path / "backup", tmp_path / "journal")
+        other.kill()
+    assert left.exists()
+    assert uid not in catalog.runs
+    recover(catalog.runs, tmp_path / "backup", tmp_path / "journal")
+    assert points(catalog, uid) == [1, 2, 3]
 
 
 def test_tiled_has_the_run_though_no_file_can_be_written(catalog, tmp_path):
