@@ -179,7 +179,7 @@ def test_only_what_is_asked_for_is_fetched(catalog, requests):
     assert len(requests) == 3
     assert [record.metadata["sample"] for record in narrowed[::-1][:1]] == ["unidentified"]
     assert [record.metadata["sample"] for record in found[2:0:-1][1:]] == ["long"]
-    assert list(found[::-1][5:]) == []
+    assert list(found[::-1][5:]) == list(found[:0]) == list(found[2:1]) == []
     assert [record.metadata["sample"] for record in narrowed] == ["long", "unidentified"]
     assert [record.metadata["sample"] for record in found[::-1]] == ["unidentified", "long", "short"]
     assert found[-1].metadata["sample"] == narrowed[-1].metadata["sample"] == "unidentified"

@@ -150,7 +150,8 @@ class Records(Sequence[FoundRecord]):
             if self._part == slice(None):
                 yield from self._container.items()
             elif step == 1 and start >= 0 and stop is not None and stop >= 0:
-                yield from self._container.items()[start : max(start, stop)]
+                if stop > start:  # Tiled's client asks without end for nothing
+                    yield from self._container.items()[start:stop]
             elif places := self._places:
                 first, last = min(places[0], places[-1]), max(places[0], places[-1])
                 covered = self._container.items()[first : last + 1]
