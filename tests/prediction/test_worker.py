@@ -31,6 +31,8 @@ def test_a_request_is_answered_with_the_prediction(predictor: Predictor):
     for name in ("mean", "std", "distance", "ionization"):
         assert np.array_equal(getattr(found.spectra, name), getattr(expected.spectra, name)), name
     assert found.rejected == expected.rejected
+    assert found.spectra.formula == ("C2H6S", "H2S")
+    assert found.spectra.inchikey[0] == "DNJIEGIFACGWOD-UHFFFAOYSA-N"
 
 
 def test_conformers_are_averaged_over(predictor: Predictor):

@@ -49,7 +49,7 @@ def to_metadata(record: "AnalysisRecord") -> dict[str, Any]:
     best, predicted = max(record.ranking, key=lambda entry: entry.probability), record.predicted
     inchikey, formula = identities(predicted)
     short = {
-        "ranking": [ranked_entry(entry, inchikey, formula) for entry in record.ranking],
+        "ranking": [asdict(entry) for entry in record.ranking],
         "groups": [{"members": list(group.members), "probability": group.probability} for group in record.groups],
     }
     return {
@@ -83,12 +83,6 @@ def identities(predicted: PredictedSpectra) -> tuple[dict[str, str], dict[str, s
         for texts in (predicted.inchikey, predicted.formula)
     )
     return inchikey, formula
-
-
-def ranked_entry(entry: Ranked, inchikey: Mapping[str, str], formula: Mapping[str, str]) -> dict[str, Any]:
-    """Return a rank as plain JSON, with what the candidate is; null where that is not known."""
-    name = entry.candidate
-    return {**asdict(entry), "inchikey": inchikey.get(name), "formula": formula.get(name)}
 
 
 def figure_of(value: Any) -> Any:

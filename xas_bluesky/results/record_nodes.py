@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from xas_bluesky.comparison import Group, Ranked
 from xas_bluesky.decision import Spent
 from xas_bluesky.results.access import OPEN, Access
 from xas_bluesky.results.inputs import INPUTS, read_inputs, write_inputs
-from xas_bluesky.results.metadata import FIGURES, LISTS, figure_of, identities, ranked_entry, to_metadata
+from xas_bluesky.results.metadata import FIGURES, LISTS, SEARCH_KEYS, figure_of, identities, to_metadata
 from xas_bluesky.results.records import AnalysisRecord, DecisionStep
 from xas_bluesky.spectra import TEXTS, Absorption, PredictedSpectra
 
@@ -129,32 +129,22 @@ def read_ranking(metadata: Mapping[str, Any], nodes: Mapping[str, Any]) -> tuple
 
 def summarize(key: str, metadata: Mapping[str, Any], nodes: Mapping[str, Any]) -> dict[str, Any]:
     """Give a record to a reader as plain JSON: its metadata with the whole ranking, and its key."""
-    from xas_bluesky.results.metadata import SEARCH_KEYS
-
     said = {"record": key, **{name: value for name, value in metadata.items() if name not in SEARCH_KEYS}}
     if "ranking" not in said:
-        _, groups = read_ranking(metadata, nodes)
-        said["ranking"] = _plain_ranking(nodes["ranking"].read().to_dict("records"))
+        ranking, groups = read_ranking(metadata, nodes)
+        said["ranking"] = [asdict(entry) for entry in ranking]
         said["groups"] = [{"members": list(group.members), "probability": group.probability} for group in groups]
     return said
-
-
-def _plain_ranking(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    names = [field.name for field in fields(Ranked)]
-    return [
-        {**{name: row[name] for name in names}, **{name: row[name] or None for name in ("inchikey", "formula")}}
-        for row in rows
-    ]
 
 
 def _ranking_table(record: AnalysisRecord) -> dict[str, list[Any]]:
     """Return the ranking by columns: with what each candidate is, and its place in its group."""
     inchikey, formula = identities(record.predicted)
-    rows = [ranked_entry(entry, inchikey, formula) for entry in record.ranking]
-    for row in rows:
-        group = record.groups[row["group"]]
-        row |= {"group_probability": group.probability, "member": group.members.index(row["candidate"])}
-        row |= {name: row[name] or "" for name in ("inchikey", "formula")}
+    rows: list[dict[str, Any]] = []
+    for entry in record.ranking:
+        name, group = entry.candidate, record.groups[entry.group]
+        place = {"group_probability": group.probability, "member": group.members.index(name)}
+        rows.append({**asdict(entry), "inchikey": inchikey.get(name, ""), "formula": formula.get(name, ""), **place})
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
