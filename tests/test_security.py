@@ -119,12 +119,18 @@ def test_a_list_of_candidates_names_structures_not_files(tmp_path):
 
 
 def listening(port):
-    """Addresses on which this machine listens at a port, as /proc/net/tcp has them."""
-    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
-    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and int(row[1].partition(":")[2], 16) == port}
+    """Addresses on which this machine listens at a port, by TCP or UDP, as /proc/net has them."""
+    found = set()
+    for protocol, state in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+        rows = [line.split() for line in Path(f"/proc/net/{protocol}").read_text().splitlines()[1:]]
+        found |= {row[1].partition(":")[0] for row in rows if row[3] == state and int(row[1].partition(":")[2], 16) == port}
+    return found
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="sockets are looked up in /proc, which only Linux has")
+needs_proc = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="sockets are looked up in /proc, as on Linux")
+
+
+@needs_proc
 def test_the_catalogs_server_listens_on_the_loopback_and_its_key_is_the_users_alone(catalog):
     address = Path(catalog.where) / "server.json"
     port = int(address.read_text().partition("127.0.0.1:")[2].partition("/")[0])
@@ -132,3 +138,8 @@ def test_the_catalogs_server_listens_on_the_loopback_and_its_key_is_the_users_al
     assert stat.S_IMODE(address.stat().st_mode) == 0o600
     with open_catalog(catalog.where) as other:
         assert "api_key" not in other.where
+
+
+@needs_proc
+def test_the_served_beamline_listens_on_the_loopback(ioc):
+    assert listening(ioc.port) == {"0100007F"}

@@ -23,12 +23,13 @@ from xas_bluesky.errors import CatalogError, InputError, PredictionError, Settin
 from xas_bluesky.outcome import Ending, Outcome
 from xas_bluesky.plans import wait_at_most
 from xas_bluesky.results import AnalysisRecord, Catalog
+from xas_bluesky.results.recovery import KILLED
 from xas_bluesky.spectra import Prediction, Spectrum
 
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-KILLED = Ending("abort", "interrupted: the session was killed")
+INTERRUPTED = Ending("abort", KILLED)
 """How a run ended that nobody ended."""
 Used = Callable[[], tuple[float, float]]
 """Says the seconds and photons used since the devices were made."""
@@ -207,7 +208,7 @@ class Investigation:
     def _draft(self, step: Step) -> None:
         """Have the catalog know what is answered so far, for the case that this process is killed."""
         if step.decision.answer is not None:
-            self.catalog.draft(self._record(self._so_far(KILLED)))
+            self.catalog.draft(self._record(self._so_far(INTERRUPTED)))
 
     def _record(self, outcome: Outcome) -> AnalysisRecord:
         return outcome.to_record(self.sample.name, self.seed, self.agent.inputs(outcome.prediction))

@@ -184,7 +184,8 @@ server.close()
 
 
 @pytest.mark.slow
-def test_fly_scan_is_read_through_a_server_that_may_read_its_files(tmp_path, in_process):
+def test_fly_scan_is_read_through_a_server_that_may_read_its_files(tmp_path, in_process, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "files").mkdir()
     values = {"energy": np.linspace(8979, 8990, 6), "spectrum": np.arange(24.0).reshape(6, 4)}
     with h5py.File(tmp_path / "files" / "fly.h5", "w") as file:
@@ -209,6 +210,9 @@ def test_fly_scan_is_read_through_a_server_that_may_read_its_files(tmp_path, in_
                 datum = {"uid": f"{key}/{first}", "stream_resource": key, "descriptor": "the-descriptor"}
                 writer("stream_datum", {**datum, "indices": indices, "seq_nums": seq_nums})
         writer.close()
+        # nobody ended it: it was closed, and written again from its journal
+        assert catalog.runs["the-run"].metadata["stop"]["exit_status"] == "abort"
+        assert not list((tmp_path / "state").rglob("*.jsonl"))
         replayed = events(list(catalog.documents("the-run")))
     assert [doc["seq_num"] for doc in replayed] == [1, 2, 3, 4, 5, 6]
     for key, array in values.items():

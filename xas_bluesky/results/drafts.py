@@ -1,6 +1,5 @@
 """Records under way, in files until Tiled has them: a session that is killed, or a server that is away, loses no answer."""
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -11,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from xas_bluesky.errors import CatalogError
+from xas_bluesky.results.locks import try_lock
 from xas_bluesky.results.record_file import from_text, to_text
 from xas_bluesky.results.records import AnalysisRecord
 
@@ -37,7 +37,7 @@ class Drafts:
         """Write down a record as it is now; it replaces what was kept of the same run. Raises OSError as files do."""
         if self._lock is None:
             self._own.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self._own)
+            self._lock = try_lock(self._own / LOCK)
         heavy = [getattr(record, name) for name in HEAVY]
         known = self._heavy.get(record.raw_uid, [None] * len(heavy))
         if heavy[0] is not known[0]:
@@ -59,7 +59,7 @@ class Drafts:
     def left_over(self) -> Iterator[AnalysisRecord]:
         """Yield the records of processes that have ended; each is removed once the caller has come back for the next."""
         for folder in sorted(path for path in self._folder.glob("*") if path.is_dir() and path != self._own):
-            lock = _locked(folder)
+            lock = try_lock(folder / LOCK)
             if lock is None:
                 continue  # its process lives
             try:
@@ -108,17 +108,6 @@ def _read_all(folder: Path) -> Iterator[AnalysisRecord]:
             yield replace(light, **dict(zip(HEAVY, heavy, strict=True)))
         except (OSError, CatalogError):
             logger.exception("%s: this record cannot be read; it stays where it is", file)
-
-
-def _locked(folder: Path) -> int | None:
-    """Lock a folder; None when another process has."""
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 def _remove(folder: Path) -> None:

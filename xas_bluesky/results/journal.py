@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from event_model import sanitize_doc
-
 from xas_bluesky.results.replay import backup_name
 
 
@@ -24,7 +22,7 @@ class Journal:
         """descriptors and resources -> run"""
 
     def write(self, name: str, doc: Mapping[str, Any]) -> None:
-        """Write one document; what belongs to no run that was begun here is left out."""
+        """Write one document, which is JSON; what belongs to no run that was begun here is left out."""
         uid = self._run_of(name, doc)
         if name == "start":
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -35,7 +33,7 @@ class Journal:
             unfinished.replace(path)  # locked before another process can see it, and take it for one that was left
             self._files[uid] = file
         if uid in self._files:
-            self._files[uid].write(json.dumps({"name": name, "doc": sanitize_doc(dict(doc))}) + "\n")
+            self._files[uid].write(json.dumps({"name": name, "doc": doc}) + "\n")
             self._files[uid].flush()  # to the system, which keeps it when this process is killed
 
     def end(self, run_uid: str) -> None:

@@ -1,11 +1,10 @@
 """Runs that Tiled has not, or not whole, written again from their files, under the same uid."""
 
-import fcntl
 import json
 import logging
+import os
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -13,6 +12,7 @@ from uuid import uuid4
 import httpx
 
 from xas_bluesky.errors import CatalogError
+from xas_bluesky.results.locks import try_lock
 from xas_bluesky.results.replay import read_run, read_whole
 
 if TYPE_CHECKING:
@@ -34,37 +34,30 @@ def recover(runs: "Container", backup: Path, journal: Path) -> None:
     is done: two that delete and write one run could lose it.
     """
     try:
-        with _alone(backup.parent) as alone:
-            if alone:
-                for file in _ended(journal):
-                    _write_again(runs, file, ended=True)
-                for file in sorted(backup.glob("*.jsonl")):
-                    _write_again(runs, file, ended=False)
+        lock = try_lock(backup.parent / LOCK)
+        if lock is None:
+            return
+        try:
+            for file in _ended(journal):
+                _write_again(runs, file, ended=True)
+            for file in sorted(backup.glob("*.jsonl")):
+                _write_again(runs, file, ended=False)
+        finally:
+            os.close(lock)
     except (httpx.TransportError, OSError) as error:
         logger.warning("runs in %s and %s wait for the server (%s)", backup, journal, error)
 
 
-@contextmanager
-def _alone(folder: Path) -> Generator[bool]:
-    """Say whether no other thread or process recovers what belongs to this folder, and keep them from it meanwhile."""
-    with (folder / LOCK).open("w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-
-
 def _ended(journal: Path) -> Iterator[Path]:
-    """Yield the files whose process has ended: their lock is free."""
+    """Yield the files whose process has ended, each locked meanwhile."""
     for file in sorted(journal.glob("*.jsonl")):
-        with file.open("r+", encoding="utf-8") as held:  # NFS locks only what may be written
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+        lock = try_lock(file)
+        if lock is None:
+            continue
+        try:
             yield file
+        finally:
+            os.close(lock)
 
 
 def _documents(file: Path) -> list[Named]:

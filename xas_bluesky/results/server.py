@@ -1,6 +1,5 @@
 """One Tiled server per catalog folder: the process that locks the folder runs it, the others find its address."""
 
-import fcntl
 import json
 import os
 import secrets
@@ -12,6 +11,7 @@ from typing import ClassVar, Self
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from xas_bluesky.errors import CatalogError
+from xas_bluesky.results.locks import try_lock
 from xas_bluesky.results.tiled_thread import DATABASE_FILE, TiledThread
 
 LOCK_FILE = "catalog.lock"
@@ -144,20 +144,10 @@ def _check_database(file: Path) -> None:
 
 
 def _lock(folder: Path) -> int | None:
-    # flock: the system frees it when the owner dies, however it dies
     try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        return try_lock(folder / LOCK_FILE)
     except OSError as error:
-        raise CatalogError(f"catalog {folder}: cannot be locked ({error.strerror}); give another folder") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except OSError as error:
-        os.close(descriptor)
-        raise CatalogError(f"catalog {folder}: cannot be locked ({error.strerror}); give a local folder") from error
-    return descriptor
+        raise CatalogError(f"catalog {folder}: cannot be locked ({error.strerror}); give another, local folder") from error
 
 
 def _read_address(folder: Path) -> Address | None:

@@ -84,10 +84,15 @@ class RunWriter:
     def _note(self, received: Queue) -> None:
         while (item := received.get()) is not None:
             try:
-                self._journal.write(*item)
-            except (OSError, TypeError, ValueError):
-                logger.exception("a %s document could not be written to %s", item[0], self._folder)
-            self._noted.put(item)
+                name, doc = item[0], sanitize_doc(dict(item[1]))  # files are JSON, and know no numpy types
+            except (TypeError, ValueError):
+                logger.exception("a %s document could not be written, as it is no JSON", item[0])
+                continue
+            try:
+                self._journal.write(name, doc)
+            except OSError:
+                logger.exception("a %s document could not be written to %s", name, self._folder)
+            self._noted.put((name, doc))
         self._noted.put(None)
 
     def _send(self, noted: Queue) -> None:
@@ -96,7 +101,7 @@ class RunWriter:
             if name == "start":
                 self._write.backup_directory = self._usable_backup()
             try:
-                self._write(name, sanitize_doc(dict(doc)))  # the backup is JSON and knows no numpy types
+                self._write(name, doc)
             except Exception:
                 logger.exception("a %s document could not be written", name)
                 continue  # the journal keeps the run
