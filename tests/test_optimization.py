@@ -7,6 +7,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 from bluesky import RunEngine
+from bluesky import plan_stubs as bps
 from bluesky.utils import RunEngineInterrupted
 from bluesky_adaptive import acquire_baseline, optimize
 from bluesky_adaptive.protocols import AcquisitionPlan, EvaluationFunction, Optimizer, SupportsStoppingCriteria
@@ -170,6 +171,19 @@ def test_it_measures_what_the_adaptive_plan_measures(make, laboratory, kept):
     assert run.optimizer.answer.ranking[0].candidate == outcome.answer.ranking[0].candidate
     darks = len(run.sweeps) - 1  # one more for each further run, of 1 s
     assert run.beamline.elapsed == pytest.approx(twin.elapsed + darks)
+
+
+def test_the_sample_is_prepared_once_before_it_is_measured(make, never_sure):  # noqa: ARG001
+    problem, prepared = make(), []
+
+    def align(sample):
+        prepared.append((sample.name, len(problem.sweeps)))
+        yield from bps.null()
+
+    problem.session.before_sample.append(align)
+    problem(iterations=2)
+    assert len(problem.sweeps) == 2
+    assert prepared == [("lot 3", 0)]
 
 
 def test_each_point_is_recorded_with_its_absorption(make, never_sure):  # noqa: ARG001

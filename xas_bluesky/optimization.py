@@ -124,6 +124,8 @@ class SweepAcquisition:
             return ""
         work, settings = self._work, self._session.devices.settings
         energy, dwell = actuators
+        if not work.visits.uids:
+            yield from self._session.prepared(work.sample)
         swept = _in_mono_order(suggestions, energy.name)
         request = ScanRequest(*(np.array([point[axis.name] for point in swept]) for axis in (energy, dwell)))
         about = {
