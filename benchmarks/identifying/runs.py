@@ -104,15 +104,19 @@ def run_case(case: Case, seeds: list[int], gap: Gap) -> list[Row]:
     absent = question.without_truth()
     rows: list[Row] = []
     for seed in seeds:
-        random = np.random.default_rng([seed, *case.name.encode()])
-        settings = BeamlineSettings(seed=int(random.integers(2**31)), energy_offset=random.uniform(-OFFSET, OFFSET))
-        spectrum = case.spectra[random.choice(RESOLUTIONS)]
-        sample = _interpolating(case.energy, spectrum)
+        sample, settings = drawn(case, seed)
         about = {"edge": case.edge, "truth": case.name, "seed": seed}
         rows.append({**about, **measured(sample, settings, question, everything=True)})
         if absent is not None and seed == 0:
             rows.append({**about, **measured(sample, settings, absent, everything=False)})
     return rows
+
+
+def drawn(case: Case, seed: int) -> tuple[Callable[[Array], Array], BeamlineSettings]:
+    """Draw a run's resolution, energy offset and counting noise; returns the sample and the beamline."""
+    random = np.random.default_rng([seed, *case.name.encode()])
+    settings = BeamlineSettings(seed=int(random.integers(2**31)), energy_offset=random.uniform(-OFFSET, OFFSET))
+    return _interpolating(case.energy, case.spectra[random.choice(RESOLUTIONS)]), settings
 
 
 def noise_of(edge: str) -> float:

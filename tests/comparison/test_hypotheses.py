@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import logsumexp
@@ -15,6 +17,14 @@ def test_candidates_share_the_prior_that_none_leaves(hypotheses):
     assert np.exp(logsumexp(prior[member >= 3])) == pytest.approx(NONE_PRIOR)
     for one in range(3):
         assert np.exp(logsumexp(prior[hypotheses.of_member(one)])) == pytest.approx((1 - NONE_PRIOR) / 3)
+
+
+def test_a_gap_can_favour_none(laboratory, hypotheses):
+    prediction, gap = laboratory.prediction, replace(laboratory.gap, favour_none=1.5)
+    favoured = make_hypotheses(prediction.spectra, prediction.population, gap)
+    is_kind = hypotheses.member(np.arange(len(hypotheses.log_prior))) >= 3
+    assert logsumexp(favoured.log_prior[is_kind]) == pytest.approx(np.log(NONE_PRIOR) + 1.5)
+    assert np.array_equal(favoured.log_prior[~is_kind], hypotheses.log_prior[~is_kind])
 
 
 def test_a_kind_like_a_candidate_is_left_out_of_none(laboratory, hypotheses):

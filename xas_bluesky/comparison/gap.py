@@ -51,6 +51,8 @@ TEMPER = {"C K": 0.36, "N K": 0.22, "O K": 0.24}
 """The power of the likelihood by which probabilities stated of all 663 validation molecules are right (at C K nearly)."""
 OTHER_TEMPER = 0.25
 """The same at edges where it is not known."""
+FAVOUR_NONE = {"C K": 1.5, "N K": -0.5}
+"""What favours "none of these" at edges where its kinds of spectra fit too badly or too well: from the same molecules."""
 SELF_ABSORBED = ("fluorescence", "mu")
 """Signals that self-absorption may flatten; what a ready-made mu was measured in is not known."""
 FIRST_NODE, NODE_STEP = -12.8, 0.8
@@ -73,7 +75,7 @@ class Gap:
     elsewhere; `fine_sd` is what is left in a cell of `cell`. The network's own error counts `network` times. All that is
     correlated is larger or smaller together by one of `looseness`: a few predictions are far off. Each is drawn once per run,
     so that measuring a point again cannot average it down. `temper`: the power of the likelihood that makes stated
-    probabilities those found.
+    probabilities those found; `favour_none` is added to the log weight of "none of these" for the same end.
     """
 
     shift: float = 0.0
@@ -94,6 +96,7 @@ class Gap:
     cell: float = 0.4
     blur_sd: float = 0.0
     temper: float = 1.0
+    favour_none: float = 0.0
     network: float = 1.0
     looseness: tuple[float, ...] = (1.0,)
     learned: tuple[tuple[float, ...], ...] = ()
@@ -132,13 +135,14 @@ class Gap:
     @classmethod
     def of_theory(cls, edge: str) -> Self:
         """Return the gap to spectra of the theory that predictions were trained on: the energies' zero and the resolution."""
-        width = RESOLUTION.get(find_edge(edge).absorber, 0.8)
+        name, width = str(find_edge(edge)), RESOLUTION.get(find_edge(edge).absorber, 0.8)
         return cls(
             shift_sd=OWN_SHIFT,
             widths=(0.0,),
             reabsorptions=(0.0,),
             **OF_NETWORK,
-            temper=TEMPER.get(str(find_edge(edge)), OTHER_TEMPER),
+            temper=TEMPER.get(name, OTHER_TEMPER),
+            favour_none=FAVOUR_NONE.get(name, 0.0),
             blur_sd=2 * UNSURE_RESOLUTION * (width / FWHM) ** 2,
         )
 

@@ -112,7 +112,7 @@ def make_hypotheses(predicted: PredictedSpectra, population: PredictedSpectra, g
     other = np.array([_told_apart(everything, kind, energy) for kind in range(kinds)])
     share = np.full(named + kinds, -np.inf)
     share[:named] = np.log((1 - NONE_PRIOR) / named)
-    share[named:][other] = np.log(NONE_PRIOR / max(other.sum(), 1))
+    share[named:][other] = np.log(NONE_PRIOR / max(other.sum(), 1)) + gap.favour_none
     log_prior = everything.log_prior.reshape(everything.size) + share[:, None, None]
     return Hypotheses(everything.names, everything.structure, gap, everything.tables, everything.shifts, log_prior.ravel())
 

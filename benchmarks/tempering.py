@@ -1,0 +1,130 @@
+"""Choose two constants of the gap by edge: the power of the likelihood, and what favours "none of these".
+
+Usage: python benchmarks/tempering.py [--edge "O K"]... [--molecules N] [--jobs N]
+
+Before: python benchmarks/identifying/prepare.py. The agent measures each validation molecule twice, with it among its isomers
+and without, as in identification.py; the evidence of each hypothesis at the end is weighed again with other constants. For
+each favour: the power by which stated probabilities are those found, and how the answers hold then. Wanted: the least log
+loss, and candidates named that are not there in 5 % at most. What the agent measures is not chosen again.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from identifying.beamline import Beamline
+from identifying.questions import Question
+from identifying.runs import Case, Prepared, drawn, noise_of
+from identifying.scoring import LEAST, NAMED, Table, prior_share, stated_and_right
+from identifying.strategies import ours
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from xas_bluesky.comparison import Gap
+from xas_bluesky.edges import find_edge
+from xas_bluesky.errors import SpectrumError
+from xas_bluesky.spectra import Array
+
+POWERS = np.arange(0.08, 0.62, 0.02)
+FAVOURS = np.arange(-3.0, 3.1, 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Hold what a run says: `log_prior` and `evidence` (h,) of the hypotheses, by whose each is.
+
+    `whose` (h,): the group of a candidate, or the number of `groups` for none of these; `truth`: the truth's group, None where
+    it is not listed.
+    """
+
+    whose: NDArray[np.int64]
+    log_prior: Array
+    evidence: Array
+    groups: int
+    truth: int | None
+
+    def answer(self, power: float, favour: float) -> dict[str, float]:
+        """Answer with other constants, as a row of `scoring.final`."""
+        weight = self.log_prior + power * self.evidence + favour * (self.whose == self.groups)
+        stated = np.bincount(self.whose, np.exp(weight - weight.max()), minlength=self.groups + 1)
+        *candidates, none = stated / stated.sum()
+        best = int(np.argmax(candidates))
+        truth = none if self.truth is None else candidates[self.truth]
+        return {"named": candidates[best], "right": best == self.truth, "truth": truth, "none": none}
+
+
+def evidence_of(question: Question, case: Case) -> Evidence | None:
+    """Have the agent measure, and weigh everything; None where the points settle no edge step."""
+    sample, settings = drawn(case, 0)
+    beamline = Beamline(sample, find_edge(case.edge).energy, settings)
+    ours(case.edge)(beamline, question)
+    belief, groups = question.belief(), question.groups
+    try:
+        belief.update(beamline.absorption())
+    except SpectrumError:
+        return None
+    hypotheses = belief.hypotheses
+    known = np.flatnonzero(np.isfinite(belief.log_weight))
+    group_of = {member: number for number, group in enumerate(groups) for member in group}
+    whose = np.array([group_of.get(int(member), len(groups)) for member in hypotheses.member(known)])
+    log_prior = hypotheses.log_prior[known]
+    evidence = (belief.log_weight[known] - log_prior) / question.gap.temper
+    truth = None if question.truth is None else group_of[question.truth]
+    return Evidence(whose, log_prior, evidence - evidence.max(), len(groups), truth)
+
+
+def evidences(case: Case) -> list[Evidence]:
+    """Measure one molecule with and without it on the list."""
+    listed = Question.of(case.prediction, Gap.of_theory(case.edge), noise_of(case.edge), case.truth)
+    both = [question for question in (listed, listed.without_truth()) if question is not None]
+    return [found for question in both if (found := evidence_of(question, case)) is not None]
+
+
+def cases(folder: Path, edge: str, most: int | None) -> Iterator[Case]:
+    """Yield the validation molecules that have isomers."""
+    prepared = Prepared(folder, edge)
+    for name in prepared.truths("validate")[:most]:
+        if (case := prepared.case(name, "isomers")) is not None:
+            yield case
+
+
+def judged(runs: list[Evidence], power: float, favour: float) -> dict[str, float]:
+    """Return how answers with these constants hold, as `scoring.honesty` says it."""
+    answers = [run.answer(power, favour) for run in runs]
+    table: Table = {field: np.array([one[field] for one in answers]) for field in answers[0]}
+    table["present"] = np.array([run.truth is not None for run in runs])
+    stated, right = stated_and_right(table)
+    share = prior_share(table["present"])
+    return {
+        "stated minus right": float(share @ (stated - right)),
+        "log loss": float(share @ -np.log(np.maximum(table["truth"], LEAST))),
+        "accuracy, truth listed": float(table["right"][table["present"]].mean()),
+        "not listed, yet named": float((table["named"] >= NAMED)[~table["present"]].mean()),
+        "listed and named": float((table["named"] >= NAMED)[table["present"]].mean()),
+    }
+
+
+def main() -> None:
+    """Measure, and print a table an edge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edge", action="append", choices=("O K", "N K", "C K"))
+    parser.add_argument("--molecules", type=int, help="so many an edge; all by default")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--cache", type=Path, default=Path("runs/identification"))
+    options = parser.parse_args()
+    for edge in options.edge or ["O K", "N K", "C K"]:
+        work = (delayed(evidences)(case) for case in cases(options.cache, edge, options.molecules))
+        found = Parallel(n_jobs=options.jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")(work)
+        runs = [run for pair in found for run in pair]
+        print(f"\n{edge}: {len(runs)} runs\nfavour power  " + "  ".join(judged(runs, 0.3, 0.0)))
+        for favour in FAVOURS:
+            power, of = min(
+                ((power, judged(runs, power, favour)) for power in POWERS), key=lambda one: abs(one[1]["stated minus right"])
+            )
+            print(f"{favour:6.1f} {power:5.2f}  " + "  ".join(f"{value:{len(name)}.3f}" for name, value in of.items()))
+
+
+if __name__ == "__main__":
+    main()
