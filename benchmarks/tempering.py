@@ -1,16 +1,17 @@
-"""Choose two constants of the gap by edge: the power of the likelihood, and what favours "none of these".
+"""Choose constants of the gap by edge: the power of the likelihood, what favours "none of these", and the doubt.
 
 Usage: python benchmarks/tempering.py [--edge "O K"]... [--molecules N] [--jobs N]
 
 Before: python benchmarks/identifying/prepare.py. The agent measures each validation molecule twice, with it among its isomers
 and without, as in identification.py; the evidence of each hypothesis at the end is weighed again with other constants. For
-each favour: the power by which stated probabilities are those found, and how the answers hold then. Wanted: the least log
-loss, and candidates named that are not there in 5 % at most. What the agent measures is not chosen again.
+each doubt and favour: the power by which stated probabilities are those found, and how the answers hold then. Wanted: the
+least log loss, and candidates named that are not there in 5 % at most. What the agent measures is not chosen again.
 """
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from xas_bluesky.spectra import Array
 
 POWERS = np.arange(0.08, 0.62, 0.02)
 FAVOURS = np.arange(-3.0, 3.1, 0.5)
+DOUBTS = (0.0, 0.02, 0.05, 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +47,18 @@ class Evidence:
     groups: int
     truth: int | None
 
-    def answer(self, power: float, favour: float) -> dict[str, float]:
+    def answer(self, power: float, favour: float, doubt: float) -> dict[str, float]:
         """Answer with other constants, as a row of `scoring.final`."""
-        weight = self.log_prior + power * self.evidence + favour * (self.whose == self.groups)
-        stated = np.bincount(self.whose, np.exp(weight - weight.max()), minlength=self.groups + 1)
-        *candidates, none = stated / stated.sum()
+        before = self._stated(0.0, favour)
+        *candidates, none = (1 - doubt) * self._stated(power, favour) + doubt * before
         best = int(np.argmax(candidates))
         truth = none if self.truth is None else candidates[self.truth]
         return {"named": candidates[best], "right": best == self.truth, "truth": truth, "none": none}
+
+    def _stated(self, power: float, favour: float) -> Array:
+        weight = self.log_prior + power * self.evidence + favour * (self.whose == self.groups)
+        stated = np.bincount(self.whose, np.exp(weight - weight.max()), minlength=self.groups + 1)
+        return stated / stated.sum()
 
 
 def evidence_of(question: Question, case: Case) -> Evidence | None:
@@ -77,7 +83,8 @@ def evidence_of(question: Question, case: Case) -> Evidence | None:
 
 def evidences(case: Case) -> list[Evidence]:
     """Measure one molecule with and without it on the list."""
-    listed = Question.of(case.prediction, Gap.of_theory(case.edge), noise_of(case.edge), case.truth)
+    gap = replace(Gap.of_theory(case.edge), favour_none=0.0)
+    listed = Question.of(case.prediction, gap, noise_of(case.edge), case.truth)
     both = [question for question in (listed, listed.without_truth()) if question is not None]
     return [found for question in both if (found := evidence_of(question, case)) is not None]
 
@@ -90,9 +97,9 @@ def cases(folder: Path, edge: str, most: int | None) -> Iterator[Case]:
             yield case
 
 
-def judged(runs: list[Evidence], power: float, favour: float) -> dict[str, float]:
+def judged(runs: list[Evidence], power: float, favour: float, doubt: float) -> dict[str, float]:
     """Return how answers with these constants hold, as `scoring.honesty` says it."""
-    answers = [run.answer(power, favour) for run in runs]
+    answers = [run.answer(power, favour, doubt) for run in runs]
     table: Table = {field: np.array([one[field] for one in answers]) for field in answers[0]}
     table["present"] = np.array([run.truth is not None for run in runs])
     stated, right = stated_and_right(table)
@@ -118,12 +125,12 @@ def main() -> None:
         work = (delayed(evidences)(case) for case in cases(options.cache, edge, options.molecules))
         found = Parallel(n_jobs=options.jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")(work)
         runs = [run for pair in found for run in pair]
-        print(f"\n{edge}: {len(runs)} runs\nfavour power  " + "  ".join(judged(runs, 0.3, 0.0)))
-        for favour in FAVOURS:
-            power, of = min(
-                ((power, judged(runs, power, favour)) for power in POWERS), key=lambda one: abs(one[1]["stated minus right"])
-            )
-            print(f"{favour:6.1f} {power:5.2f}  " + "  ".join(f"{value:{len(name)}.3f}" for name, value in of.items()))
+        print(f"\n{edge}: {len(runs)} runs\ndoubt favour power  " + "  ".join(judged(runs, 0.3, 0.0, 0.0)))
+        for doubt, favour in product(DOUBTS, FAVOURS):
+            tried = ((power, judged(runs, power, favour, doubt)) for power in POWERS)
+            power, of = min(tried, key=lambda one: abs(one[1]["stated minus right"]))
+            figures = "  ".join(f"{value:{len(name)}.3f}" for name, value in of.items())
+            print(f"{doubt:5.2f} {favour:6.1f} {power:5.2f}  {figures}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
 from xas_bluesky.comparison import Belief, make_hypotheses, provisional
+from xas_bluesky.comparison.hypotheses import NONE_PRIOR
 from xas_bluesky.comparison.provisional import in_cells
 from xas_bluesky.comparison.regression import regress
 from xas_bluesky.errors import SpectrumError
@@ -39,6 +42,13 @@ def test_probabilities_and_none_sum_to_one(laboratory, hypotheses, measure, nois
     posterior = Belief(hypotheses).update(measure(laboratory.sample("thiol"), noise=noise))
     assert posterior.probability.sum() + posterior.none == pytest.approx(1.0)
     assert (posterior.probability >= 0).all()
+
+
+def test_with_doubt_all_stays_as_probable_as_before(laboratory, hypotheses, measure):
+    measured, prediction = measure(laboratory.sample("sulfone")), laboratory.prediction
+    doubtful = make_hypotheses(prediction.spectra, prediction.population, replace(laboratory.gap, doubt=0.2))
+    before = np.append(np.full(3, (1 - NONE_PRIOR) / 3), NONE_PRIOR)
+    assert found(measured, doubtful) == pytest.approx(0.8 * found(measured, hypotheses) + 0.2 * before, abs=1e-9)
 
 
 def test_the_shift_found_is_that_of_the_sample(laboratory, hypotheses, measure):

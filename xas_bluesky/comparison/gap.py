@@ -47,12 +47,14 @@ OF_NETWORK: dict[str, Any] = {
 
 The sizes make these molecules' spectra most probable.
 """
-TEMPER = {"C K": 0.36, "N K": 0.22, "O K": 0.24}
-"""The power of the likelihood by which probabilities stated of all 663 validation molecules are right (at C K nearly)."""
-OTHER_TEMPER = 0.25
+DOUBT = 0.05
+"""The share of samples of which predictions count as saying nothing."""
+TEMPER = {"C K": 0.5, "N K": 0.25, "O K": 0.3}
+"""The power of the likelihood by which stated probabilities of validation molecules are right: benchmarks/tempering.py."""
+OTHER_TEMPER = 0.3
 """The same at edges where it is not known."""
-FAVOUR_NONE = {"C K": 1.5, "N K": -0.5}
-"""What favours "none of these" at edges where its kinds of spectra fit too badly or too well: from the same molecules."""
+FAVOUR_NONE = {"C K": 2.0, "N K": -1.0}
+"""What favours "none of these" at edges where its kinds of spectra fit too badly or too well: the same."""
 SELF_ABSORBED = ("fluorescence", "mu")
 """Signals that self-absorption may flatten; what a ready-made mu was measured in is not known."""
 FIRST_NODE, NODE_STEP = -12.8, 0.8
@@ -74,8 +76,9 @@ class Gap:
     `smooth_sd`, over `smooth_length`, from `onset` below the ionization energy to about `reach` above it, and by `floor_sd`
     elsewhere; `fine_sd` is what is left in a cell of `cell`. The network's own error counts `network` times. All that is
     correlated is larger or smaller together by one of `looseness`: a few predictions are far off. Each is drawn once per run,
-    so that measuring a point again cannot average it down. `temper`: the power of the likelihood that makes stated
-    probabilities those found; `favour_none` is added to the log weight of "none of these" for the same end.
+    so that measuring a point again cannot average it down. `temper`: the power of the likelihood, `favour_none`: what is
+    added to the log weight of "none of these", and `doubt`: the probability that predictions say nothing of this sample,
+    which make stated probabilities those found.
     """
 
     shift: float = 0.0
@@ -97,6 +100,7 @@ class Gap:
     blur_sd: float = 0.0
     temper: float = 1.0
     favour_none: float = 0.0
+    doubt: float = 0.0
     network: float = 1.0
     looseness: tuple[float, ...] = (1.0,)
     learned: tuple[tuple[float, ...], ...] = ()
@@ -143,6 +147,7 @@ class Gap:
             **OF_NETWORK,
             temper=TEMPER.get(name, OTHER_TEMPER),
             favour_none=FAVOUR_NONE.get(name, 0.0),
+            doubt=DOUBT,
             blur_sd=2 * UNSURE_RESOLUTION * (width / FWHM) ** 2,
         )
 

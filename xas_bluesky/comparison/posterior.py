@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xas_bluesky.comparison.hypotheses import Hypotheses, Index
+from xas_bluesky.comparison.hypotheses import NONE_PRIOR, Hypotheses, Index
 from xas_bluesky.comparison.outlook import Outlook
 from xas_bluesky.comparison.provisional import Baseline, difference, in_cells
 from xas_bluesky.comparison.regression import BLOCK, Regressions
@@ -38,13 +38,16 @@ class Belief:
     """Weigh all hypotheses against a scan that grows; new points cost the same however many there were before.
 
     Scale, offset, slope and the whole gap are marginalized in each hypothesis (a linear-Gaussian model); points are merged in
-    cells of energy, within each of which theory's fine error is one draw. Hypotheses far behind are only screened.
+    cells of energy, within each of which theory's fine error is one draw. Hypotheses far behind are only screened. With the
+    gap's `doubt` everything stays as probable as before.
     """
 
     def __init__(self, hypotheses: Hypotheses) -> None:
         self.hypotheses = hypotheses
         self._named = len(hypotheses.names) * hypotheses.size[1] * hypotheses.size[2]
         self._kinds = hypotheses.possible[hypotheses.possible >= self._named]
+        none = float(np.exp(np.logaddexp.reduce(hypotheses.log_prior[self._kinds])))
+        self._prior_none = none / (1 - NONE_PRIOR + none)
         self._screen, self._outlook = Screen(hypotheses), Outlook(hypotheses)
         of_kinds = np.unique(hypotheses.member(self._kinds))
         few = np.arange(len(hypotheses.names) if len(hypotheses.names) <= PREPARED else 0)
@@ -143,4 +146,10 @@ class Belief:
         weight, moment = self._outlook.totals(best)
         none = float(np.exp(self._weight[self._close >= self._named] - best).sum())
         total = float(weight.sum()) + none
-        return Posterior(weight / total, none / total, moment / weight)
+        doubt = self.hypotheses.gap.doubt
+        prior = (1 - self._prior_none) / len(weight)
+        return Posterior(
+            probability=(1 - doubt) * weight / total + doubt * prior,
+            none=(1 - doubt) * none / total + doubt * self._prior_none,
+            shift=moment / weight,
+        )
