@@ -1,9 +1,9 @@
 """Choose constants of the gap by edge: the power of the likelihood, what favours "none of these", and the doubt.
 
-Usage: python benchmarks/tempering.py [--edge "O K"]... [--molecules N] [--jobs N]
+Usage: python benchmarks/tempering.py [--edge "O K"]... [--molecules N] [--seconds S] [--jobs N]
 
 Before: python benchmarks/identifying/prepare.py. The agent measures each validation molecule twice, with it among its isomers
-and without, as in identification.py; the evidence of each hypothesis at the end is weighed again with other constants. For
+and without, as in identification.py; the evidence at the end (or after S seconds) is weighed anew with other constants. For
 each doubt and favour: the power by which stated probabilities are those found, and how the answers hold then. Wanted: the
 least log loss, and candidates named that are not there in 5 % at most. What the agent measures is not chosen again.
 """
@@ -61,14 +61,14 @@ class Evidence:
         return stated / stated.sum()
 
 
-def evidence_of(question: Question, case: Case) -> Evidence | None:
-    """Have the agent measure, and weigh everything; None where the points settle no edge step."""
+def evidence_of(question: Question, case: Case, seconds: float) -> Evidence | None:
+    """Have the agent measure, and weigh what it has after some seconds; None where the points settle no edge step."""
     sample, settings = drawn(case, 0)
     beamline = Beamline(sample, find_edge(case.edge).energy, settings)
     ours(case.edge)(beamline, question)
     belief, groups = question.belief(), question.groups
     try:
-        belief.update(beamline.absorption())
+        belief.update(beamline.absorption(seconds))
     except SpectrumError:
         return None
     hypotheses = belief.hypotheses
@@ -81,12 +81,12 @@ def evidence_of(question: Question, case: Case) -> Evidence | None:
     return Evidence(whose, log_prior, evidence - evidence.max(), len(groups), truth)
 
 
-def evidences(case: Case) -> list[Evidence]:
+def evidences(case: Case, seconds: float) -> list[Evidence]:
     """Measure one molecule with and without it on the list."""
     gap = replace(Gap.of_theory(case.edge), favour_none=0.0)
     listed = Question.of(case.prediction, gap, noise_of(case.edge), case.truth)
     both = [question for question in (listed, listed.without_truth()) if question is not None]
-    return [found for question in both if (found := evidence_of(question, case)) is not None]
+    return [found for question in both if (found := evidence_of(question, case, seconds)) is not None]
 
 
 def cases(folder: Path, edge: str, most: int | None) -> Iterator[Case]:
@@ -118,11 +118,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--edge", action="append", choices=("O K", "N K", "C K"))
     parser.add_argument("--molecules", type=int, help="so many an edge; all by default")
+    parser.add_argument("--seconds", type=float, default=np.inf, help="after which the answers count; at the end by default")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path("runs/identification"))
     options = parser.parse_args()
     for edge in options.edge or ["O K", "N K", "C K"]:
-        work = (delayed(evidences)(case) for case in cases(options.cache, edge, options.molecules))
+        work = (delayed(evidences)(case, options.seconds) for case in cases(options.cache, edge, options.molecules))
         found = Parallel(n_jobs=options.jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs")(work)
         runs = [run for pair in found for run in pair]
         print(f"\n{edge}: {len(runs)} runs\ndoubt favour power  " + "  ".join(judged(runs, 0.3, 0.0, 0.0)))

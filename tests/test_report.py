@@ -104,7 +104,7 @@ def test_results_are_a_row_each():
         "0ab9d6a4",
         "97bbe1be",
     ]
-    assert "lot 3" not in shown(results_table([]))
+    assert "nothing found" in shown(results_table([]))
 
 
 def test_figures_are_shown_by_edge_and_part():

@@ -10,10 +10,15 @@ BEFORE = re.compile(r"""(?:(?<!\w)(?:change_edge|xas)\(\s*|\bedge\s*=\s*)["'](\w
 """A plan's edge, begun: the first argument of change_edge and xas, or an argument called edge."""
 
 
+def this_ipython() -> Any:
+    """Return the IPython shell that runs this, None in another Python."""
+    ipython: Any = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
 def complete_edges() -> None:
     """Have this IPython complete edges; do nothing in another Python, and in the queue server's worker."""
-    ipython: Any = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
+    shell = this_ipython()
     if shell is None:
         return
     from IPython.core.completer import SimpleCompletion, context_matcher

@@ -128,7 +128,9 @@ def outcome_report(outcome: Outcome, query: str) -> RenderableType:
 
 
 def results_table(found: Sequence[dict[str, Any]]) -> RenderableType:
-    """Return analysis records as a table, uids by their first characters."""
+    """Return analysis records as a table, uids by their first characters; say so where there are none."""
+    if not found:
+        return "nothing found (a sample, and a candidate's name or InChIKey, count as they were written, and whole)"
     uids = (Column("raw run", no_wrap=True), Column("record", no_wrap=True))
     table = Table("sample", "edge", "best candidate", "probability", "none of these", "points", *uids)
     for record in found:

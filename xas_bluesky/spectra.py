@@ -97,7 +97,7 @@ class NormalizedSpectrum:
     post_edge: Array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ReducedScan:
     """Hold what is known of one scan, whole or not.
 
@@ -117,6 +117,14 @@ class ReducedScan:
     stage: str
     unknown: Mapping[str, str]
     remarks: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        """Say in a line what is known; the arrays would fill screens."""
+        said = [self.stage, f"{len(self.spectrum)} points"]
+        if self.normalized is not None:
+            said += [f"normalized.e0 {self.normalized.e0:.2f} eV", f"normalized.edge_step {self.normalized.edge_step:.4g}"]
+        said += [f"shift {self.shift:+.3f} eV", *(f"{what} unknown: {why}" for what, why in self.unknown.items())]
+        return f"ReducedScan({'; '.join([*said, *self.remarks])})"
 
 
 @dataclass(frozen=True, slots=True)

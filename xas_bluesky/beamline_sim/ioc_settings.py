@@ -16,6 +16,10 @@ itrans = "photons"
 irefer = "photons"
 fluorescence = "photons"
 
+[beam]  # plans wait while the ring current is lower, and so many seconds (s) more
+least_current = 50.0
+recovery = 1.0
+
 [devices]
 addresses = ["{address}"]
 dwell = ["{prefix}scaler:dwell"]
