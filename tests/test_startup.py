@@ -13,17 +13,15 @@ from xas_bluesky.session import Session
 from xas_bluesky.startup import SETTINGS, make_devices, watch_beam
 from xas_bluesky.user_plans import UserPlans
 
-BEAM = """
-[beam]
-least_current = 100
-recovery = 0.2
-dark = 0.5
-"""
+SERVED = "least_current = 50.0\nrecovery = 1.0\n"
+BEAM = "least_current = 100\nrecovery = 0.2\ndark = 0.5\n"
 
 
 def test_a_beamline_of_its_own_is_cared_for_too(ioc, laboratory, kept, tmp_path, monkeypatch):
     path = tmp_path / "beamline.toml"
-    path.write_text(ioc.toml.read_text() + BEAM)
+    served = ioc.toml.read_text()
+    assert SERVED in served
+    path.write_text(served.replace(SERVED, BEAM))
     monkeypatch.setenv(SETTINGS, str(path))
     devices = make_devices()
     engine = RunEngine({}, call_returns_result=True)
