@@ -71,12 +71,12 @@ def evidence_of(question: Question, case: Case, seconds: float) -> Evidence | No
         belief.update(beamline.absorption(seconds))
     except SpectrumError:
         return None
-    hypotheses = belief.hypotheses
-    known = np.flatnonzero(np.isfinite(belief.log_weight))
+    hypotheses, log_weight = belief.hypotheses, belief.log_weight
+    known = np.flatnonzero(np.isfinite(log_weight))
     group_of = {member: number for number, group in enumerate(groups) for member in group}
     whose = np.array([group_of.get(int(member), len(groups)) for member in hypotheses.member(known)])
     log_prior = hypotheses.log_prior[known]
-    evidence = (belief.log_weight[known] - log_prior) / question.gap.temper
+    evidence = (log_weight[known] - log_prior) / question.gap.temper
     truth = None if question.truth is None else group_of[question.truth]
     return Evidence(whose, log_prior, evidence - evidence.max(), len(groups), truth)
 

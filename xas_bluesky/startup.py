@@ -49,13 +49,12 @@ def where_runs_go() -> str:
 def make_engine() -> RunEngine:
     """Make the RunEngine; its metadata persists in the file that XAS_BLUESKY_METADATA names, metadata.json by default."""
     metadata: Any = SavedMetadata(Path(os.environ.get(METADATA, "metadata.json")))  # any mapping serves
-    engine = RunEngine(metadata, during_task=DrawingDuringTask())
-    logging.getLogger("bluesky").addFilter(_without_trace)
-    return engine
+    return RunEngine(metadata, during_task=DrawingDuringTask())
 
 
 def say_errors() -> None:
-    """Have this IPython show the package's own errors as a sentence; `%tb` shows where one comes from."""
+    """Have Bluesky's log and IPython show the package's own errors as a sentence; `%tb` shows where one comes from."""
+    logging.getLogger("bluesky").addFilter(_without_trace)
     shell = this_ipython()
     if shell is None:
         return
@@ -68,7 +67,7 @@ def say_errors() -> None:
 
 
 def _without_trace(record: logging.LogRecord) -> bool:
-    """Leave the trace out where Bluesky logs an error of this package: its sentence says all, and the trace follows anyhow."""
+    """Leave the trace out where Bluesky logs an error of this package: its sentence says all, and the error is raised too."""
     if record.exc_info and isinstance(record.exc_info[1], XASError):
         record.msg, record.args, record.exc_info = f"{record.msg}: {record.exc_info[1]}", (), None
     return True

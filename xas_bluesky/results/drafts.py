@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from xas_bluesky.errors import CatalogError
-from xas_bluesky.results.locks import try_lock
+from xas_bluesky.results.locks import locked, try_lock
 from xas_bluesky.results.record_file import from_text, to_text
 from xas_bluesky.results.records import AnalysisRecord
 
@@ -59,17 +59,14 @@ class Drafts:
     def left_over(self) -> Iterator[AnalysisRecord]:
         """Yield the records of processes that have ended; each is removed once the caller has come back for the next."""
         for folder in sorted(path for path in self._folder.glob("*") if path.is_dir() and path != self._own):
-            lock = try_lock(folder / LOCK)
-            if lock is None:
-                continue  # its process lives
-            try:
+            with locked(folder / LOCK) as ended:
+                if not ended:
+                    continue  # its process lives
                 for record in _read_all(folder):
                     yield record
                     _file(folder, record.raw_uid).unlink()
                     _heavy_file(folder, record.raw_uid).unlink()
                 _remove(folder)
-            finally:
-                os.close(lock)
 
     def close(self) -> None:
         """Let go of the folder; what is still kept in it is for the next process."""

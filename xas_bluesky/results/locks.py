@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -10,7 +12,7 @@ def try_lock(path: Path) -> int | None:
 
     Raises OSError where the file cannot be opened for writing, or its disk locks no files.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # NFS locks only what may be written
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -19,3 +21,14 @@ def try_lock(path: Path) -> int | None:
             return None
         raise
     return descriptor
+
+
+@contextmanager
+def locked(path: Path) -> Generator[bool]:
+    """Lock a file meanwhile, as `try_lock` does; gives False when another holds it."""
+    descriptor = try_lock(path)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from uuid import uuid4
 import httpx
 
 from xas_bluesky.errors import CatalogError
-from xas_bluesky.results.locks import try_lock
+from xas_bluesky.results.locks import locked
 from xas_bluesky.results.replay import read_run, read_whole
 
 if TYPE_CHECKING:
@@ -34,16 +33,12 @@ def recover(runs: "Container", backup: Path, journal: Path) -> None:
     is done: two that delete and write one run could lose it.
     """
     try:
-        lock = try_lock(backup.parent / LOCK)
-        if lock is None:
-            return
-        try:
-            for file in _ended(journal):
-                _write_again(runs, file, ended=True)
-            for file in sorted(backup.glob("*.jsonl")):
-                _write_again(runs, file, ended=False)
-        finally:
-            os.close(lock)
+        with locked(backup.parent / LOCK) as alone:
+            if alone:
+                for file in _ended(journal):
+                    _write_again(runs, file, ended=True)
+                for file in sorted(backup.glob("*.jsonl")):
+                    _write_again(runs, file, ended=False)
     except (httpx.TransportError, OSError) as error:
         logger.warning("runs in %s and %s wait for the server (%s)", backup, journal, error)
 
@@ -51,13 +46,9 @@ def recover(runs: "Container", backup: Path, journal: Path) -> None:
 def _ended(journal: Path) -> Iterator[Path]:
     """Yield the files whose process has ended, each locked meanwhile."""
     for file in sorted(journal.glob("*.jsonl")):
-        lock = try_lock(file)
-        if lock is None:
-            continue
-        try:
-            yield file
-        finally:
-            os.close(lock)
+        with locked(file) as ended:
+            if ended:
+                yield file
 
 
 def _documents(file: Path) -> list[Named]:
