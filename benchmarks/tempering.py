@@ -28,9 +28,9 @@ from xas_bluesky.edges import find_edge
 from xas_bluesky.errors import SpectrumError
 from xas_bluesky.spectra import Array
 
-POWERS = np.arange(0.08, 0.62, 0.02)
-FAVOURS = np.arange(-3.0, 3.1, 0.5)
-DOUBTS = (0.0, 0.02, 0.05, 0.1)
+POWERS = np.arange(0.3, 1.55, 0.05)
+FAVOURS = np.arange(0.0, 4.1, 0.5)
+DOUBTS = (0.0, 0.02, 0.03, 0.04)
 
 
 @dataclass(frozen=True, slots=True)

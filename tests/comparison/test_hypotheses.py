@@ -73,6 +73,21 @@ def test_the_predictive_covariance_allows_for_shift_and_gap(hypotheses):
         assert (np.linalg.eigvalsh(covariance) > 0).all()
 
 
+def test_the_fine_error_grows_with_what_predictions_are_unsure_of(laboratory):
+    spectra = laboratory.prediction.spectra
+    gap = replace(laboratory.gap, fine_sd=0.03, fine_share=2.0)
+    found = make_hypotheses(spectra, laboratory.prediction.population, gap).fine_variance(spectra.energy + gap.shift)
+    assert found == pytest.approx(0.03**2 + 4 * (spectra.std**2).mean(axis=0), rel=0.05)
+
+
+def test_cells_that_share_their_fine_error_say_no_more_than_one(laboratory):
+    gap = replace(laboratory.gap, fine_length=1.0)
+    hypotheses = make_hypotheses(laboratory.prediction.spectra, laboratory.prediction.population, gap)
+    crowded = hypotheses.fine_error(2475.0 + 1e-7 * np.arange(5))
+    assert 1 / (1 / crowded).sum() == pytest.approx(gap.fine_sd**2)
+    assert hypotheses.fine_error(np.array([2470.0, 2471.0, 2473.0])) == pytest.approx(gap.fine_sd**2)
+
+
 def test_where_the_structure_lies_follows_from_the_predictions(laboratory, hypotheses):
     structure = hypotheses.structure
     assert 2466 < structure.low < 2472.5 + laboratory.gap.shift < 2482 < structure.high < 2500

@@ -131,7 +131,7 @@ def test_the_likelihood_is_that_of_the_dense_gaussian(laboratory, hypotheses, me
     chosen = shape * shifts + order[near] + np.array([0, 2]) * shapes * shifts
     (first, second), (of_first, of_second) = hypotheses.design(cells.energy, chosen)
     assert of_first[:, 0] == pytest.approx(SCALE_SD * first)
-    variance = cells.variance + hypotheses.gap.fine_sd**2
+    variance = cells.variance
     for f, found, rise, bend in zip(fraction, log_likelihood[place], slope[place], curvature[place], strict=True):
         mean = f * first + (1 - f) * second
         common = np.column_stack([SCALE_SD * mean, of_first[:, -2:]])

@@ -75,6 +75,34 @@ def test_repeating_one_point_never_decides(alike, alike_hypotheses, measure):
     assert found(measure(alike.sample("plain"), again, noise=0.002), alike_hypotheses) == pytest.approx(once, abs=0.03)
 
 
+def test_measuring_between_points_that_share_their_error_hardly_sharpens(alike, measure):
+    prediction, coarse = (
+        alike.prediction,
+        np.concatenate([SCAN[SCAN < EDGE_ENERGY - 9][::2], SCAN[SCAN > EDGE_ENERGY - 9][::2]]),
+    )
+
+    def odds(energy, length):
+        gap = replace(alike.gap, fine_sd=0.3, fine_length=length)
+        probability = found(
+            measure(alike.sample("plain"), energy), make_hypotheses(prediction.spectra, prediction.population, gap)
+        )
+        return np.log(probability[0] / probability[1])
+
+    assert odds(SCAN, 0.0) > 1.3 * odds(coarse, 0.0) > 0
+    assert odds(SCAN, 1.6) < 1.15 * odds(coarse, 1.6)
+
+
+def test_points_that_come_one_by_one_say_what_they_say_together(alike, measure):
+    gap = replace(alike.gap, fine_length=1.2)
+    hypotheses = make_hypotheses(alike.prediction.spectra, alike.prediction.population, gap)
+    scan = measure(alike.sample("plain"), np.random.default_rng(2).permutation(SCAN), noise=0.02)
+    belief = Belief(hypotheses)
+    for count in (60, 61, 75, 100, len(scan)):
+        part = Absorption(scan.energy[:count], scan.mu[:count], scan.variance[:count])
+        posterior = belief.update(part)
+    assert np.append(posterior.probability, posterior.none) == pytest.approx(found(scan, hypotheses), abs=5e-3)
+
+
 @pytest.mark.parametrize(("scale", "offset", "slope"), [(1e-3, 0, 0), (40.0, -7.0, 0), (2.5, 3.0, 0.02), (1.0, 0, -0.05)])
 def test_scale_offset_and_slope_of_the_raw_data_do_not_matter(laboratory, hypotheses, measure, scale, offset, slope):
     plain = measure(laboratory.sample("sulfoxide"), noise=0.02)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,12 +30,12 @@ def test_what_is_unknown_after_some_points_is_the_variance_given_their_outcomes(
 def choose(make_laboratory):
     """Choose a batch among candidates after a first look at the sample, the first of them."""
 
-    def chosen(molecules, count=4, variance=1e-4, energy=SCAN, cost=None):
+    def chosen(molecules, count=4, variance=1e-4, energy=SCAN, cost=None, groups=None, **changes):
         laboratory = make_laboratory(molecules)
         prediction = laboratory.prediction
-        belief = Belief(make_hypotheses(prediction.spectra, prediction.population, laboratory.gap))
+        belief = Belief(make_hypotheses(prediction.spectra, prediction.population, replace(laboratory.gap, **changes)))
         belief.update(Absorption(SCOUTED, laboratory.sample(next(iter(molecules)))(SCOUTED), np.full(len(SCOUTED), 1e-4)))
-        groups = grouping(belief.hypotheses).groups(range(len(molecules)))
+        groups = groups or grouping(belief.hypotheses).groups(range(len(molecules)))
         offer = Offer(energy, variance * np.ones(len(energy)), 0.1, 1.0)
         return choose_points(belief, groups, offer, cost or Cost(), 2472.0, count)
 
@@ -84,6 +86,15 @@ def test_points_are_counted_no_longer_than_the_model_is_good_for(choose):
 def test_what_is_gained_falls_with_noise_and_stays_below_what_there_is_to_know(choose):
     quiet, loud = choose(TWO, variance=1e-6).gain, choose(TWO, variance=1.0).gain
     assert 0 < loud < quiet < np.log(2) + 1e-9
+
+
+def test_energies_that_share_their_error_are_not_chosen_together(choose):
+    def chosen(length):
+        near, apart = np.arange(2473.2, 2480.0, 0.4), ((0,), (1,))
+        small = {"warp_sd": 0.1, "strength_sd": 0.1, "smooth_sd": 0.05, "fine_sd": 0.3, "fine_length": length}
+        return choose(TWO, count=3, energy=near, groups=apart, **small).energy
+
+    assert len(chosen(0.0)) > len(chosen(3.0))
 
 
 def test_no_more_energies_are_chosen_than_there_are(choose):

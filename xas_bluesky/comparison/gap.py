@@ -31,34 +31,36 @@ RESOLUTION = {"S": 1.0}
 UNSURE_RESOLUTION = 0.15
 """How far (relative) that width is from the beamline's, in one standard deviation."""
 OF_NETWORK: dict[str, Any] = {
-    "warp_sd": 0.25,
-    "warp_length": 0.6,
-    "strength_sd": 0.06,
-    "strength_length": 6.0,
-    "spread": 0.4,
-    "smooth_sd": 0.03,
+    "warp_sd": 0.11,
+    "warp_length": 1.0,
+    "strength_sd": 0.0,
+    "spread": 0.0,
+    "smooth_sd": 0.02,
     "smooth_length": 6.0,
     "floor_sd": 0.02,
-    "fine_sd": 0.03,
+    "fine_sd": 0.02,
+    "fine_share": 0.8,
+    "fine_length": 1.8,
     "cell": 0.4,
-    "network": 1.4,
+    "network": 0.4,
 }
-"""How predictions differ from spectra of the theory that the network learned: fitted to validation molecules (C and O K).
+"""How predictions differ from spectra of the theory that the network learned: benchmarks/error_of_network.py.
 
-The sizes make these molecules' spectra most probable.
+The sizes make validation molecules (C, N and O K) most probable among their isomers, from many energies and from few.
 """
-DOUBT = 0.05
-"""The share of samples of which predictions count as saying nothing."""
-TEMPER = {"C K": 0.5, "N K": 0.25, "O K": 0.3}
-"""The power of the likelihood by which stated probabilities of validation molecules are right: benchmarks/tempering.py."""
-OTHER_TEMPER = 0.3
-"""The same at edges where it is not known."""
-FAVOUR_NONE = {"C K": 2.0, "N K": -1.0}
-"""What favours "none of these" at edges where its kinds of spectra fit too badly or too well: the same."""
+DOUBT = 0.04
+"""The share of samples of which predictions count as saying nothing: benchmarks/tempering.py, as the next two."""
+TEMPER = {"C K": 0.85, "N K": 0.8, "O K": 0.65}
+"""The power of the likelihood by which stated probabilities of validation molecules are right; OTHER_TEMPER elsewhere."""
+OTHER_TEMPER = 0.75
+FAVOUR_NONE = 3.0
+"""What favours "none of these", whose kinds of spectra fit worse than a prediction of the sample does."""
 SELF_ABSORBED = ("fluorescence", "mu")
 """Signals that self-absorption may flatten; what a ready-made mu was measured in is not known."""
 FIRST_NODE, NODE_STEP = -12.8, 0.8
 """eV from the ionization energy: where the errors of peaks are learned, and how far apart these places lie."""
+SAME = 1e-6
+"""Energies (eV) closer than this are the same."""
 STEEPNESS = 1.5
 """The additive error rises from its pre-edge to its full size over about twice this energy, eV."""
 
@@ -74,7 +76,9 @@ class Gap:
     directions of unit variance, each k movements (eV) and then k relative changes of strength at places NODE_STEP apart,
     `learned_size` times as large. Theory errs as compounds of one kind differ, times `spread`. The continuum differs by
     `smooth_sd`, over `smooth_length`, from `onset` below the ionization energy to about `reach` above it, and by `floor_sd`
-    elsewhere; `fine_sd` is what is left in a cell of `cell`. The network's own error counts `network` times. All that is
+    elsewhere. What is left in a cell of `cell`, the fine error, is `fine_sd` and `fine_share` times the uncertainty that the
+    listed predictions usually have there; cells have more of it in common the less they are than `fine_length` apart. The
+    network's own error counts `network` times. All that is
     correlated is larger or smaller together by one of `looseness`: a few predictions are far off. Each is drawn once per run,
     so that measuring a point again cannot average it down. `temper`: the power of the likelihood, `favour_none`: what is
     added to the log weight of "none of these", and `doubt`: the probability that predictions say nothing of this sample,
@@ -96,6 +100,8 @@ class Gap:
     onset: float = 6.0
     reach: float = 12.0
     fine_sd: float = 0.05
+    fine_share: float = 0.0
+    fine_length: float = 0.0
     cell: float = 0.4
     blur_sd: float = 0.0
     temper: float = 1.0
@@ -146,7 +152,7 @@ class Gap:
             reabsorptions=(0.0,),
             **OF_NETWORK,
             temper=TEMPER.get(name, OTHER_TEMPER),
-            favour_none=FAVOUR_NONE.get(name, 0.0),
+            favour_none=FAVOUR_NONE,
             doubt=DOUBT,
             blur_sd=2 * UNSURE_RESOLUTION * (width / FWHM) ** 2,
         )
@@ -187,6 +193,10 @@ class Gap:
     def distortions(self) -> list[tuple[float, float, float]]:
         """Return every choice of a broadening, a self-absorption and a looseness, each as probable as the others."""
         return list(product(self.widths, self.reabsorptions, self.looseness))
+
+    def alike(self, energy: Array, others: Array) -> Array:
+        """Return how much of the fine error at energies (n,) is that at others (k,): all at the same; (n, k)."""
+        return np.maximum(1 - np.abs(energy[:, None] - others) / max(self.fine_length, SAME), 0.0)
 
     def features(self, energy: Array, mean: Array, ionization: float) -> Array:
         """Return functions of energy whose unit-variance combinations make the correlated part of the gap.

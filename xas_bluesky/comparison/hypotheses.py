@@ -87,6 +87,14 @@ class Hypotheses:
         """Return the features (n, 2) that all have in common: what the provisional normalization leaves of a baseline."""
         return np.stack([OFFSET_SD * np.ones_like(energy), SLOPE_SD * (energy - self.structure.step) / SLOPE_SPAN], axis=-1)
 
+    def fine_variance(self, energy: Array) -> Array:
+        """Return the variance (n,) of the fine error at measured energies (n,), in all hypotheses the same."""
+        return np.interp(energy - self.gap.shift, self.tables.grid, self.tables.fine_sd) ** 2
+
+    def fine_error(self, energy: Array) -> Array:
+        """Return the variance (n,) that the fine error adds to the cells (n,) of a scan; what they share is counted once."""
+        return self.fine_variance(energy) * self.gap.alike(energy, energy).sum(axis=1)
+
     def predictive(self, energy: Array, member: int) -> tuple[Array, Array]:
         """Return what a noise-free scan would give for a member: mean (n,) and covariance (n, n)."""
         chosen = self.of_member(member)
@@ -97,7 +105,7 @@ class Hypotheses:
         seen = self.tables.design(np.full(len(chosen), member), shape, self.shifts[shift], energy)
         center, covariance = mixture_moments(prior, *seen)
         baseline = self.baseline(energy)
-        return center, covariance + baseline @ baseline.T + self.gap.fine_sd**2 * np.eye(len(energy))
+        return center, covariance + baseline @ baseline.T + np.diag(self.fine_error(energy))
 
 
 def make_hypotheses(predicted: PredictedSpectra, population: PredictedSpectra, gap: Gap) -> Hypotheses:

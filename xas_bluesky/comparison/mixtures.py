@@ -81,7 +81,7 @@ def _promising(belief: Belief, paired: Index, most: int) -> list[tuple[int, int,
     tables, gap = hypotheses.tables, hypotheses.gap
     whole = np.array([tables.continued(mean) for mean in tables.spectra.mean[paired]])
     seen = tables.distorted(whole, whole)[len(tables.shapes) // 2][0]
-    root = 1 / np.sqrt(cells.variance + gap.fine_sd**2)
+    root = 1 / np.sqrt(cells.variance)
     line, _ = np.linalg.qr(hypotheses.baseline(cells.energy) * root[:, None])
     measured = cells.mu * root
     measured -= line @ (line.T @ measured)
@@ -122,7 +122,7 @@ def _products(belief: Belief, first: int, second: int, shift: float) -> tuple[Ar
     other, other_features = hypotheses.design(cells.energy, chosen + second * shapes * shifts)
     ends = np.stack([np.broadcast_to(cells.mu, mean.shape), other, mean - other], axis=-1)
     columns = np.concatenate([features[..., 1:-2], other_features[..., 1:], ends], axis=-1)
-    columns /= np.sqrt(cells.variance + hypotheses.gap.fine_sd**2)[:, None]
+    columns /= np.sqrt(cells.variance)[:, None]
     log_prior = hypotheses.log_prior[hypotheses.of_member(first)]
     return np.swapaxes(columns, 1, 2) @ columns, log_prior[chosen] - np.logaddexp.reduce(log_prior)
 

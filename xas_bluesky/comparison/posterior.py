@@ -1,6 +1,6 @@
 """The posterior: how probable each candidate is, and none of them, given what has been measured so far."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -76,9 +76,10 @@ class Belief:
             self._start(baseline)
         assert self.baseline is not None  # noqa: S101
         cells = in_cells(self.baseline.normalize(absorption), self.hypotheses.gap.cell)
+        cells = replace(cells, variance=cells.variance + self.hypotheses.fine_error(cells.energy))
         changed = difference(self.cells, cells)
         self.cells = cells
-        self._screen.add(changed.energy, changed.mu, self._with_fine_error(changed.variance))
+        self._screen.add(changed.energy, changed.mu, changed.variance)
         self._outlook.see(self._screen.log_weight())
         self._look_closely(np.arange(self._named) if everything else self._within_reach(), changed)
         again = self._within_reach()
@@ -111,15 +112,11 @@ class Belief:
 
     def _add(self, first: int, last: int, cells: Absorption) -> None:
         """Add cells to those of the hypotheses looked at closely, block by block."""
-        variance = self._with_fine_error(cells.variance)
-        for start in range(first, last if len(variance) else first, BLOCK):
+        for start in range(first, last if len(cells.energy) else first, BLOCK):
             stop = min(start + BLOCK, last)
             mean, features = self.hypotheses.design(cells.energy, self._close[start:stop])
             columns = np.concatenate([features, (cells.mu - mean)[..., None]], axis=-1)
-            self._regressions.add(columns, variance, start)
-
-    def _with_fine_error(self, variance: Array) -> Array:
-        return variance + np.sign(variance) * self.hypotheses.gap.fine_sd**2
+            self._regressions.add(columns, cells.variance, start)
 
     @property
     def log_weight(self) -> Array:

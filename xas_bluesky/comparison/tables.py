@@ -62,6 +62,13 @@ class Tables:
         values = self.look_up(self._store, self._row[member], shape, shift, energy)
         return values[..., 0], values[..., 1:]
 
+    @cached_property
+    def fine_sd(self) -> Array:
+        """The fine error (m,) that all members have in common, one standard deviation."""
+        std = self.spectra.std
+        usual = np.sqrt(np.einsum("nk,nk->k", std, std) / len(std))
+        return np.hypot(self.gap.fine_sd, self.gap.fine_share * np.interp(self.grid, self.spectra.energy, usual))
+
     def look_up(self, store: Array, row: Index, shape: Index, shift: Array, energy: Array) -> Array:
         """Return what tables (rows, shapes, m, k) say (h, n, k) at measured energies (n,), in rows, shapes and shifts (h,)."""
         place = np.clip((energy - shift[:, None] - self.grid[0]) / GRID_STEP, 0, len(self.grid) - 1.001)
@@ -123,7 +130,7 @@ class Tables:
     def _needed_rank(self) -> int:
         members = len(self.spectra) + len(self.population)
         sampled = np.unique(np.linspace(0, members - 1, SAMPLED).astype(np.int64))
-        return 1 + max(_rank(self.features(int(member))[1], LEFT * self.gap.fine_sd) for member in sampled)
+        return 1 + max(_rank(self.features(int(member))[1], LEFT * self.fine_sd) for member in sampled)
 
 
 def interpolated(grid: Array, energy: Array, values: Array) -> Array:
@@ -146,8 +153,8 @@ def leading(features: Array, rank: int) -> Array:
     return found
 
 
-def _rank(features: Array, negligible: float) -> int:
-    """Return how many directions leave out less than `negligible` (root mean square) at every energy, at most RANK."""
+def _rank(features: Array, negligible: Array) -> int:
+    """Return how many directions leave out less than `negligible` (m,), root mean square, at every energy, at most RANK."""
     rotated = leading(features, len(features))
-    left = np.cumsum((rotated**2)[::-1], axis=0)[::-1].max(axis=1)
-    return int(min(np.count_nonzero(left > negligible**2), RANK))
+    left = np.cumsum((rotated**2)[::-1], axis=0)[::-1]
+    return int(min(np.count_nonzero((left > negligible**2).any(axis=1)), RANK))

@@ -55,11 +55,12 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
     the seconds that it adds to a sweep from below.
     """
     prior, means, covariances = _by_group(belief, groups, offer.energy)
-    fine = belief.hypotheses.gap.fine_sd**2
+    hypotheses, energy = belief.hypotheses, offer.energy
+    fine, crowd = hypotheses.fine_variance(energy), 1 + hypotheses.gap.alike(energy, belief.cells.energy).sum(axis=1)
     model = prior @ np.diagonal(covariances, axis1=1, axis2=2) + fine
     enough = np.clip(offer.variance / (QUIET**2 * model), offer.shortest, offer.longest)
     dwells = np.clip(np.multiply.outer(DWELLS, enough), offer.shortest, None)
-    noise = offer.variance / dwells + fine
+    counted = offer.variance / dwells
     center = prior @ means
     apart = (means - center) * np.sqrt(prior)[:, None]
     total = np.tensordot(prior, covariances, axes=1) + apart.T @ apart
@@ -69,7 +70,7 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
     gained = seconds = 0.0
     low, high = np.inf, -np.inf
     while len(chosen) < min(most, len(offer.energy)):
-        variances = unknown.variance[:, None] + noise
+        variances = unknown.variance[:, None] + counted + fine * crowd
         gain = np.maximum(np.tensordot(sign, np.log(variances), axes=1), 0.0)
         first, last = np.minimum(offer.energy, low), np.maximum(offer.energy, high)
         travel = (np.abs(first - start) + last - first) / cost.speed
@@ -81,6 +82,7 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
         if chosen and rate[level, best] < WORTH * gained / seconds:
             break
         unknown.measure(int(best), variances[:, level, best])
+        crowd += hypotheses.gap.alike(energy, energy[[best]])[:, 0]
         chosen.append(int(best))
         spent.append(float(dwells[level, best]))
         gained, seconds = gained + float(gain[level, best]), seconds + float(extra[level, best])

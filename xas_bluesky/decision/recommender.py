@@ -32,7 +32,7 @@ BELOW, ABOVE = (6.0, 1.5), (1.0, 6.0)
 SCOUT_DWELL = 0.07
 """Dwell of the first request, as a share of the conventional one."""
 CLEAR = 2.0
-FAR_APART = 10
+FAR_APART = 5
 """Points are chosen in every cell to so many eV beyond the structure, farther away in one cell of so many."""
 SHORTEST = 0.02
 """Shortest dwell, as a share of the conventional one."""

@@ -85,7 +85,7 @@ def log_evidence(pair: Pair, gap: Gap) -> float:
     normalized = Baseline.fit(pair.measured, hypotheses.structure).normalize(pair.measured)
     cells, own = in_cells(normalized, gap.cell), hypotheses.of_member(0)
     mean, features = hypotheses.design(cells.energy, own)
-    evidence, _, _ = regress(cells.mu - mean, features, cells.variance + gap.fine_sd**2)
+    evidence, _, _ = regress(cells.mu - mean, features, cells.variance + hypotheses.fine_error(cells.energy))
     return float(np.logaddexp.reduce(evidence + hypotheses.log_prior[own]))
 
 
