@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import zmq
 
+from xas_bluesky.errors import CatalogError
 from xas_bluesky.results import open_catalog
 
 STARTUP = Path(__file__).parents[1] / "profile_collection" / "startup"
@@ -193,6 +194,14 @@ def test_a_run_is_paused_resumed_and_completed(manager):
     assert stop["num_events"] == {"dark": 1, "primary": 81}
 
 
+def loaded(catalog, record):
+    """A record once it is wholly written: it is found before."""
+    try:
+        return catalog.load(record)
+    except CatalogError:
+        return None
+
+
 def test_an_aborted_agent_closes_its_run_and_keeps_a_record(manager):
     manager.start("agent_xas", candidates=str(manager.folder / "wrong.smi"), edge="S K", sample="aborted", points=1000)
     manager.until(lambda: manager.points("aborted") > 0)
@@ -208,4 +217,4 @@ def test_an_aborted_agent_closes_its_run_and_keeps_a_record(manager):
         manager.until(lambda: catalog.search(sample="aborted"), 30)
         (found,) = catalog.search(sample="aborted")
         assert found["raw_uid"] == uid
-        assert catalog.load(found["record"]).exit_status == "abort"
+        assert manager.until(lambda: loaded(catalog, found["record"])).exit_status == "abort"

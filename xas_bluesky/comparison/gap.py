@@ -78,11 +78,10 @@ class Gap:
     `smooth_sd`, over `smooth_length`, from `onset` below the ionization energy to about `reach` above it, and by `floor_sd`
     elsewhere. What is left in a cell of `cell`, the fine error, is `fine_sd` and `fine_share` times the uncertainty that the
     listed predictions usually have there; cells have more of it in common the less they are than `fine_length` apart. The
-    network's own error counts `network` times. All that is
-    correlated is larger or smaller together by one of `looseness`: a few predictions are far off. Each is drawn once per run,
-    so that measuring a point again cannot average it down. `temper`: the power of the likelihood, `favour_none`: what is
-    added to the log weight of "none of these", and `doubt`: the probability that predictions say nothing of this sample,
-    which make stated probabilities those found.
+    network's own error counts `network` times. All that is correlated is larger or smaller together by one of `looseness`: a
+    few predictions are far off. Each is drawn once per run, so that measuring a point again cannot average it down. `temper`:
+    the power of the likelihood, `favour_none`: what is added to the log weight of "none of these", and `doubt`: the
+    probability that predictions say nothing of this sample, which make stated probabilities those found.
     """
 
     shift: float = 0.0
