@@ -11,7 +11,6 @@ is independent in each cell. The change of the resolution is known, and stays wh
 """
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,15 +34,7 @@ HELD_OUT = 1 / 3
 BATCH, RATE = 8, (0.1, 0.003)
 CORRELATED = ("network", "warp_sd", "floor_sd")
 FINE = ("fine_sd", "fine_share", "fine_length")
-NOTHING = {
-    "warp_sd": 0.0,
-    "strength_sd": 0.0,
-    "smooth_sd": 0.0,
-    "floor_sd": 0.0,
-    "blur_sd": 0.0,
-    "spread": 0.0,
-    "network": 0.0,
-}
+NOTHING = dict.fromkeys(("warp_sd", "strength_sd", "smooth_sd", "floor_sd", "blur_sd", "spread", "network"), 0.0)
 VARIANTS = {"as it is": (), "the same at all energies": ("fine_share",), "independent in each cell": ("fine_length",)}
 
 
@@ -124,12 +115,14 @@ def log_probability(one: Sought, sizes: dict[str, Tensor]) -> Tensor:
     return torch.logaddexp(torch.log_softmax(evidence, dim=0) + np.log(1 - DOUBT), torch.tensor(np.log(DOUBT / len(evidence))))
 
 
-def looks(one: Sought, rng: np.random.Generator) -> Iterator[Tensor]:
-    """Yield which energies are seen: all, every third, and FEW of them."""
-    count = len(one.energy)
-    yield torch.arange(count)
-    yield torch.arange(1, count, 3)
-    yield torch.tensor(np.sort(rng.choice(count, FEW, replace=False)))
+def all_energies(count: int) -> Tensor:
+    """Return the places of all energies."""
+    return torch.arange(count)
+
+
+def every_third(count: int) -> Tensor:
+    """Return the places of every third energy."""
+    return torch.arange(1, count, 3)
 
 
 def fit(cases: list[Sought], absent: tuple[str, ...], steps: int) -> dict[str, Tensor]:
@@ -141,7 +134,9 @@ def fit(cases: list[Sought], absent: tuple[str, ...], steps: int) -> dict[str, T
         optimizer.param_groups[0]["lr"] = RATE[0] * (1 - step / steps) + RATE[1]
         optimizer.zero_grad()
         for number in rng.choice(len(cases), BATCH, replace=False):
-            view = list(looks(cases[number], rng))[rng.choice(3, p=(0.5, 0.25, 0.25))]
+            count = len(cases[number].energy)
+            few = torch.tensor(np.sort(rng.choice(count, FEW, replace=False)))
+            view = (all_energies(count), every_third(count), few)[rng.choice(3, p=(0.5, 0.25, 0.25))]
             (-log_probability(cases[number].at(view), _sizes(free, absent))[0] / BATCH).backward()
         optimizer.step()
     return {name: value.detach() for name, value in _sizes(free, absent).items()}
@@ -155,9 +150,8 @@ def judge(cases: list[Sought], sizes: dict[str, Tensor]) -> None:
     """Print how answers hold, by edge, from all energies and from every third."""
     for edge in EDGES:
         own = [one for one in cases if one.edge == edge]
-        for number, view in enumerate(("all energies", "every third")):
-            rng = np.random.default_rng(0)
-            found = [log_probability(one.at(list(looks(one, rng))[number]), sizes).exp() for one in own]
+        for view, chosen in (("all energies", all_energies), ("every third", every_third)):
+            found = [log_probability(one.at(chosen(len(one.energy))), sizes).exp() for one in own]
             loss = np.mean([-float(probability[0].log()) for probability in found])
             right = np.mean([float(probability.argmax() == 0) for probability in found])
             stated = np.mean([float(probability.max()) for probability in found])

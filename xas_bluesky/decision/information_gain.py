@@ -55,8 +55,8 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
     the seconds that it adds to a sweep from below.
     """
     prior, means, covariances = _by_group(belief, groups, offer.energy)
-    hypotheses, energy = belief.hypotheses, offer.energy
-    fine, crowd = hypotheses.fine_variance(energy), 1 + hypotheses.gap.alike(energy, belief.cells.energy).sum(axis=1)
+    fine, alike = belief.hypotheses.fine_variance(offer.energy), belief.hypotheses.gap.alike
+    crowd = 1 + alike(offer.energy, belief.cells.energy).sum(axis=1)
     model = prior @ np.diagonal(covariances, axis1=1, axis2=2) + fine
     enough = np.clip(offer.variance / (QUIET**2 * model), offer.shortest, offer.longest)
     dwells = np.clip(np.multiply.outer(DWELLS, enough), offer.shortest, None)
@@ -82,7 +82,7 @@ def choose_points(belief: Belief, groups: Groups, offer: Offer, cost: Cost, star
         if chosen and rate[level, best] < WORTH * gained / seconds:
             break
         unknown.measure(int(best), variances[:, level, best])
-        crowd += hypotheses.gap.alike(energy, energy[[best]])[:, 0]
+        crowd += alike(offer.energy, offer.energy[[best]])[:, 0]
         chosen.append(int(best))
         spent.append(float(dwells[level, best]))
         gained, seconds = gained + float(gain[level, best]), seconds + float(extra[level, best])
